@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#ifndef WEIR_FSDEV_H
+#define WEIR_FSDEV_H
+
+/**
+ * @file
+ * The file-system contract, as its users (lib/fuse, lib/device) see it. Verbs are file verbs; no
+ * FUSE wire structure appears here. Work goes to a channel, the file system's private state on one
+ * worker, as a request that is answered exactly once, on that worker.
+ *
+ * Drivers implement weir_fsdev_driver.h.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "weir_iov.h"
+#include "weir_role.h"
+#include "weir_worker.h"
+
+struct weir_fsdev;
+struct weir_channel;
+struct weir_fsreq;
+
+#define WEIR_FSDEV_NAME_MAX 256
+
+enum weir_fsop {
+	WEIR_FSOP_LOOKUP,
+	WEIR_FSOP_GETATTR,
+	WEIR_FSOP_SETATTR,
+	WEIR_FSOP_READLINK,
+	WEIR_FSOP_SYMLINK,
+	WEIR_FSOP_MKNOD,
+	WEIR_FSOP_MKDIR,
+	WEIR_FSOP_UNLINK,
+	WEIR_FSOP_RMDIR,
+	WEIR_FSOP_RENAME,
+	WEIR_FSOP_LINK,
+	WEIR_FSOP_OPEN,
+	WEIR_FSOP_CREATE,
+	WEIR_FSOP_READ,
+	WEIR_FSOP_WRITE,
+	WEIR_FSOP_STATFS,
+	WEIR_FSOP_RELEASE,
+	WEIR_FSOP_FLUSH,
+	WEIR_FSOP_FSYNC,
+	WEIR_FSOP_OPENDIR,
+	WEIR_FSOP_READDIR,
+	WEIR_FSOP_RELEASEDIR,
+	WEIR_FSOP_FSYNCDIR,
+	WEIR_FSOP_ACCESS,
+	WEIR_NB_FSOPS,
+};
+
+/** Name of a verb for statistics: "lookup". */
+const char *weir_fsop_name(enum weir_fsop op);
+
+/** What a file is. */
+struct weir_attr {
+	uint64_t ino; /**< as the guest will see it; unique within the file system */
+	uint64_t size;
+	uint64_t blocks; /**< of 512 bytes */
+	int64_t atime, mtime, ctime; /**< seconds */
+	uint32_t atime_ns, mtime_ns, ctime_ns;
+	uint32_t mode; /**< type and permission bits */
+	uint32_t nlink;
+	uint32_t uid, gid;
+	uint32_t rdev; /**< Linux huge encoding, as in struct fuse_attr: new_encode_dev() */
+	uint32_t blksize;
+};
+
+struct weir_statfs {
+	uint64_t blocks, bfree, bavail, files, ffree;
+	uint32_t bsize, namelen, frsize;
+};
+
+/** Which members of weir_fsreq.setattr are to be set. */
+#define WEIR_SET_MODE	   (1u << 0)
+#define WEIR_SET_UID	   (1u << 1)
+#define WEIR_SET_GID	   (1u << 2)
+#define WEIR_SET_SIZE	   (1u << 3)
+#define WEIR_SET_ATIME	   (1u << 4)
+#define WEIR_SET_MTIME	   (1u << 5)
+#define WEIR_SET_CTIME	   (1u << 6)
+#define WEIR_SET_ATIME_NOW (1u << 7)
+#define WEIR_SET_MTIME_NOW (1u << 8)
+
+/**
+ * A node: what a FUSE nodeid names. Lives in the file system's node table; its handle
+ * (weir_node_id) is the nodeid that the guest gets, except for the root. Driver-private bytes follow.
+ */
+struct weir_node {
+	uint64_t key[2]; /**< identity within the file system: the driver's (device and inode, ...) */
+	uint32_t next;	 /**< chain of the key index; the library's */
+	uint32_t type;	 /**< S_IFMT part of the mode; never changes */
+};
+
+/** An open file or directory, in the session's file table. Driver-private bytes follow. */
+struct weir_file {
+	uint64_t node;	/**< handle of its node, on which it holds a reference */
+	uint32_t flags; /**< open flags as the guest gave them (Linux numbers of this architecture) */
+	uint32_t reserved;
+};
+
+/** Who asks. Names are host ids after any mapping. */
+struct weir_cred {
+	uint32_t uid, gid, pid;
+};
+
+/** What a verb that finds or makes a node answers with. */
+struct weir_entry {
+	struct weir_node *node; /**< with one reference for the receiver; NULL: negative entry */
+	struct weir_attr attr;
+	uint64_t entry_valid_ns, attr_valid_ns; /**< how long the guest may believe it */
+};
+
+/** One directory entry on its way to the guest. */
+struct weir_dirent {
+	const char *name; /**< name_len bytes, no NUL needed; no '/', not empty */
+	uint32_t name_len;
+	uint32_t type; /**< DT_* */
+	uint64_t ino;
+	uint64_t next_off; /**< cookie from which a later READDIR goes on behind this entry */
+	struct weir_entry *entry; /**< readdirplus: its lookup; NULL or node NULL: none known */
+};
+
+/** weir_fsreq.flags */
+#define WEIR_FSREQ_PLUS	    (1u << 0) /**< READDIR: with entries */
+#define WEIR_FSREQ_DATASYNC (1u << 1) /**< FSYNC, FSYNCDIR: data only */
+#define WEIR_FSREQ_DETACHED (1u << 2) /**< the guest is gone; set by weir_fsdev_detach() */
+
+/** Bytes in each request for the driver that carries it out. */
+#define WEIR_FSREQ_CTX_SIZE 384
+
+/**
+ * One request. The submitter fills the first part; the driver borrows everything it points to until
+ * the request is done. node, parent and file carry references of the submitter's.
+ */
+struct weir_fsreq {
+	/* Filled by the submitter. */
+	enum weir_fsop op;
+	uint32_t flags;
+	struct weir_channel *chan;
+	struct weir_node *node;	   /**< object, or the directory in which name is */
+	struct weir_node *newnode; /**< RENAME: the new directory. LINK: node is the directory,
+				      newnode the existing file */
+	struct weir_file *file; /**< READ to ACCESS where one is open; else NULL. OPEN, CREATE,
+				   OPENDIR: the new record, node and flags set, private bytes zero */
+	struct weir_cred cred;
+	const char *name;    /**< NUL-terminated, 1 to 255 bytes, no '/', neither "." nor ".." but in
+				LOOKUP */
+	const char *newname; /**< RENAME: as name. SYMLINK: the target, 1 to 4095 bytes */
+	union {
+		struct {
+			uint32_t valid; /**< WEIR_SET_ */
+			struct weir_attr attr;
+		} setattr;
+		struct {
+			uint32_t mode; /**< type and bits before the umask */
+			uint32_t umask;
+			uint32_t rdev;
+		} create; /**< CREATE, MKNOD, MKDIR */
+		struct {
+			uint32_t flags; /**< RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT */
+		} rename;
+		struct {
+			uint32_t mask; /**< R_OK, W_OK, X_OK */
+		} access;
+		struct {
+			uint64_t off; /**< READ, WRITE: byte. READDIR: cookie, 0 for the start */
+			uint32_t len; /**< bytes wanted, never more than iov holds */
+			uint32_t flags; /**< READ, WRITE: O_ flags of the open file now */
+		} io;
+	} in;
+	struct weir_iov iov; /**< READ: where to. WRITE: where from */
+
+	/**
+	 * READDIR: takes one entry. Called by the driver on the request's worker.
+	 * @return 0, or -ENOSPC: it did not fit, stop here; the entry's node reference, if any, is
+	 *   then still the driver's.
+	 */
+	int (*emit)(struct weir_fsreq *req, const struct weir_dirent *dirent);
+
+	/**
+	 * Called exactly once, on the worker that submitted, possibly before the submit returns.
+	 * res: bytes for READ, WRITE and READLINK, else 0; or -errno, -511 to -1.
+	 */
+	void (*done)(struct weir_fsreq *req, int res);
+
+	/* Filled by the driver before it is done. */
+	union {
+		struct weir_entry entry;   /**< LOOKUP, SYMLINK, MKNOD, MKDIR, LINK, CREATE */
+		struct {
+			struct weir_attr attr;
+			uint64_t valid_ns;
+		} attr; /**< GETATTR, SETATTR */
+		struct weir_statfs statfs;
+	} out;
+
+	/* The library's. */
+	uint64_t start_tsc;
+	struct weir_fsreq *link;
+	void (*again)(struct weir_fsreq *req);
+
+	uint8_t ctx[WEIR_FSREQ_CTX_SIZE] __rte_aligned(16); /**< the driver's */
+};
+
+/** What a file system offers and limits: read once at session start. */
+struct weir_fsdev_limits {
+	uint32_t max_write;	/**< bytes of a WRITE at most; pages follow from it */
+	uint32_t max_readahead; /**< bytes */
+	bool readdirplus;
+	bool parallel_dirops;
+	bool atomic_o_trunc;	/**< OPEN with O_TRUNC truncates itself */
+	bool export_support;	/**< LOOKUP of "." and ".." works on any directory */
+};
+
+/** @name Management, on control
+ * @{ */
+
+/** A file system by name; NULL when there is none. No reference is taken. */
+struct weir_fsdev *WEIR_ON_CONTROL weir_fsdev_find(const char *name);
+
+/** The name, for ever valid while the fsdev exists. */
+const char *weir_fsdev_name(const struct weir_fsdev *dev);
+
+/** Uses a file system for a device: deletion is refused until weir_fsdev_put(). */
+void WEIR_ON_CONTROL weir_fsdev_get(struct weir_fsdev *dev, const char *user);
+void WEIR_ON_CONTROL weir_fsdev_put(struct weir_fsdev *dev, const char *user);
+
+/** True where the driver implements the verb. */
+bool weir_fsdev_has(const struct weir_fsdev *dev, enum weir_fsop op);
+
+/** What it offers. */
+const struct weir_fsdev_limits *weir_fsdev_limits(const struct weir_fsdev *dev);
+
+/** Bytes that a struct weir_file of this file system takes, private bytes included. */
+uint32_t weir_fsdev_file_size(const struct weir_fsdev *dev);
+
+/** Node table upkeep of all file systems: control calls it every few milliseconds. */
+void WEIR_ON_CONTROL weir_fsdevs_maintain(void);
+
+/**
+ * Deletes all file systems at the end of the process. done comes on control when all are gone or
+ * timeout_ms has passed, with the number of those that were not.
+ */
+void WEIR_ON_CONTROL weir_fsdevs_shutdown(uint32_t timeout_ms,
+		void (*done)(void *arg, unsigned int left), void *arg);
+
+/** @}
+ * @name Requests, on workers
+ * @{ */
+
+/**
+ * The channel of a file system on the calling worker. Channels exist on every worker from create
+ * to delete.
+ */
+struct weir_channel *WEIR_ON_WORKER weir_fsdev_channel(struct weir_fsdev *dev);
+
+/** Hands a request to its channel. Answers through req->done, exactly once. */
+void WEIR_ON_WORKER weir_fsdev_submit(struct weir_fsreq *req);
+
+/**
+ * Detaches a request that was submitted and is not done: its guest is gone. From the moment that
+ * fenced is called, on the same worker and possibly before return, the driver touches req->iov, and
+ * with it guest memory, no more. The request itself stays the driver's until done(), which still
+ * comes once. What fenced waits for is bounded by local work, never by a server's answer.
+ */
+void WEIR_ON_WORKER weir_fsdev_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req));
+
+/** @}
+ * @name Nodes, on workers
+ * @{ */
+
+/** The root directory, without a reference taken; it lives as long as the file system. */
+struct weir_node *weir_fsdev_root(struct weir_fsdev *dev);
+
+/** The handle of a node that the caller has a reference to. */
+uint64_t weir_node_id(const struct weir_fsdev *dev, const struct weir_node *node);
+
+/** The node of a handle, with a reference; NULL when it names none. Any thread, lock-free. */
+struct weir_node *weir_node_get(struct weir_fsdev *dev, uint64_t id);
+
+/** One more reference. */
+void weir_node_ref(struct weir_fsdev *dev, struct weir_node *node);
+
+/**
+ * Drops a reference. The last one makes the node unfindable; control unlinks it, waits for the
+ * workers, tells the driver and reuses the record. Workers and control, lock-free.
+ */
+void weir_node_put(struct weir_fsdev *dev, struct weir_node *node);
+
+/** Nodes in the table that are referenced; and an upper bound of their indexes ever. */
+uint32_t weir_fsdev_nodes(const struct weir_fsdev *dev);
+uint32_t weir_fsdev_max_nodes(const struct weir_fsdev *dev);
+
+/** @} */
+
+#endif /* WEIR_FSDEV_H */

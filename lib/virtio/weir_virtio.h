@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#ifndef WEIR_VIRTIO_H
+#define WEIR_VIRTIO_H
+
+/**
+ * @file
+ * The device side of a split virtqueue (virtio 1.2, section 2.7), with indirect descriptors and
+ * event index. The ring lies in guest memory and is hostile: descriptors are copied once, then
+ * checked; chains are bounded; every address is translated through the memory map snapshot. A ring
+ * that breaks the rules becomes broken and stays so until it is started again; nothing else suffers.
+ *
+ * A queue belongs to one worker from weir_vq_start() to weir_vq_stop().
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "weir_memmap.h"
+#include "weir_role.h"
+
+/** Feature bits (virtio 1.2, section 6) that this library understands. */
+#define WEIR_VIRTIO_F_INDIRECT_DESC (1ULL << 28)
+#define WEIR_VIRTIO_F_EVENT_IDX	    (1ULL << 29)
+#define WEIR_VIRTIO_F_VERSION_1	    (1ULL << 32)
+
+#define WEIR_VQ_MAX_SIZE 1024
+/** Descriptors in one chain at most, indirect ones counted; Linux sends up to max_pages + 4. */
+#define WEIR_VQ_MAX_CHAIN 1280
+
+/** What a transport knows of a ring when it starts. */
+struct weir_vring_cfg {
+	uint64_t desc_gpa, avail_gpa, used_gpa;
+	uint32_t size; /**< power of two, 2 to WEIR_VQ_MAX_SIZE */
+	uint16_t avail_base; /**< index of the next avail entry to take */
+	uint16_t used_base;  /**< index of the next used entry to write */
+	uint64_t features;   /**< negotiated */
+};
+
+/** Where a ring stands when it stops. */
+struct weir_vring_base {
+	uint16_t avail;
+	uint16_t used;
+};
+
+enum weir_vq_error {
+	WEIR_VQ_OK,
+	WEIR_VQ_BAD_AVAIL,	/**< more entries than the ring has */
+	WEIR_VQ_BAD_HEAD,	/**< head index outside the ring */
+	WEIR_VQ_BAD_NEXT,	/**< next index outside the table */
+	WEIR_VQ_LOOP,		/**< chain longer than its table or than WEIR_VQ_MAX_CHAIN */
+	WEIR_VQ_BAD_ADDRESS,	/**< a descriptor, or a table, outside guest memory */
+	WEIR_VQ_BAD_LENGTH,	/**< zero-length descriptor, or an indirect table's odd length */
+	WEIR_VQ_BAD_INDIRECT,	/**< indirect not negotiated, nested, or beside NEXT */
+	WEIR_VQ_BAD_ORDER,	/**< readable after writable */
+	WEIR_VQ_BROKEN_MEMORY,	/**< the front end took the memory away */
+	WEIR_VQ_NB_ERRORS,
+};
+
+/** Name of an error for logs and statistics. */
+const char *weir_vq_error_name(enum weir_vq_error error);
+
+/** One descriptor chain: segments of the readable part, then of the writable part. */
+struct weir_chain {
+	uint16_t head;	   /**< to be given back to weir_vq_push() */
+	uint32_t nb_in;	   /**< readable segments: segs[0] to segs[nb_in - 1] */
+	uint32_t nb_out;   /**< writable segments behind them */
+	uint32_t in_bytes, out_bytes;
+};
+
+struct weir_vq_stats {
+	uint64_t chains;	/**< taken */
+	uint64_t used;		/**< given back */
+	uint64_t interrupts;	/**< weir_vq_flush() said true */
+	uint64_t suppressed;	/**< flushes with entries that needed no interrupt */
+	uint64_t errors[WEIR_VQ_NB_ERRORS];
+};
+
+struct weir_vq {
+	/* Set at start, constant while running. */
+	const struct weir_memmap *map;
+	const void *desc;
+	void *avail;
+	void *used;
+	uint32_t size;
+	bool event_idx;
+	bool indirect;
+	/* The worker's. */
+	uint16_t last_avail; /**< next avail entry to take */
+	uint16_t used_idx;   /**< next used entry to write */
+	uint16_t used_seen;  /**< used index that the last flush published */
+	uint16_t avail_seen; /**< avail index read last */
+	bool armed;
+	enum weir_vq_error error; /**< not OK: broken, pops nothing until the next start */
+	struct weir_vq_stats stats;
+};
+
+/**
+ * Starts on a ring. The map is borrowed until weir_vq_stop(). Kicks are suppressed from here on.
+ *
+ * @return 0; -EINVAL (size, alignment); -EFAULT: a part of the ring is not wholly in one region.
+ */
+int WEIR_ON_WORKER weir_vq_start(struct weir_vq *vq, const struct weir_memmap *map,
+		const struct weir_vring_cfg *cfg);
+
+/** Ends use of the ring and says where it stood: entries popped but not pushed count as taken. */
+void WEIR_ON_WORKER weir_vq_stop(struct weir_vq *vq, struct weir_vring_base *base);
+
+/**
+ * Takes the next chain.
+ *
+ * @param segs  receives its segments; at least max_segs entries.
+ * @return 1: *chain is filled; 0: the ring is empty, or broken; -EPROTO: this call found the ring
+ *   broken (vq->error says how); -ENOBUFS: more than max_segs segments (region splits counted): the
+ *   chain counts as taken, *chain holds its head, it must be pushed with length 0.
+ */
+int WEIR_ON_WORKER weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs,
+		uint32_t max_segs);
+
+/** Undoes the last pop: the chain will be popped again, read anew. Only directly after the pop. */
+void WEIR_ON_WORKER weir_vq_unpop(struct weir_vq *vq);
+
+/** Stages one used entry: bytes is what was written into the chain. Nobody sees it yet. */
+void WEIR_ON_WORKER weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t bytes);
+
+/**
+ * Publishes staged entries. @return true when the driver wants an interrupt for them (virtio 1.2,
+ * sections 2.7.7 and 2.7.10): the caller signals it.
+ */
+bool WEIR_ON_WORKER weir_vq_flush(struct weir_vq *vq);
+
+/**
+ * Asks for a kick at the next avail entry and looks once more. @return true when there are entries
+ * already. A broken ring is armed to nothing and returns false.
+ */
+bool WEIR_ON_WORKER weir_vq_arm(struct weir_vq *vq);
+
+/** Suppresses kicks again. */
+void WEIR_ON_WORKER weir_vq_disarm(struct weir_vq *vq);
+
+#endif /* WEIR_VIRTIO_H */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#ifndef WEIR_WORKER_H
+#define WEIR_WORKER_H
+
+/**
+ * @file
+ * Workers: one polling loop on each EAL worker lcore. A worker runs pollers (queues, channels),
+ * takes messages from other threads off an rte_ring, and, under the adaptive idle policy, sleeps in
+ * epoll on the descriptors that its pollers armed and on a mailbox eventfd, without ever losing a
+ * kick or a message.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <rte_rcu_qsbr.h>
+
+#include "weir_loop.h"
+#include "weir_role.h"
+
+#define WEIR_MAX_WORKERS 128
+
+struct weir_worker;
+
+enum weir_idle_policy {
+	WEIR_IDLE_POLL,	    /**< never sleep */
+	WEIR_IDLE_ADAPTIVE, /**< spin for spin_rounds empty rounds, then arm and sleep */
+};
+
+struct weir_workers_cfg {
+	enum weir_idle_policy idle;
+	uint32_t spin_us; /**< adaptive: how long to spin without work before sleeping */
+};
+
+/**
+ * Something that a worker polls; embedded in its owner.
+ *
+ * A descriptor whose readiness means "there may be work" is watched with weir_worker_fd_add(); it
+ * wakes a sleeping worker and nothing else: the next round polls.
+ */
+struct weir_poller {
+	const char *name; /**< for statistics; borrowed */
+
+	/** Does what there is to do, bounded. Returns how many things were done; 0: idle round. */
+	int (*poll)(struct weir_poller *poller);
+
+	/**
+	 * Before sleeping: makes sure that new work will make a watched descriptor readable, then
+	 * looks once more. Returns true when there is work already: the worker stays awake.
+	 * NULL where nothing needs arming.
+	 */
+	bool (*arm)(struct weir_poller *poller);
+
+	/** After waking, on every poller that was armed. NULL where nothing needs doing. */
+	void (*disarm)(struct weir_poller *poller);
+
+	TAILQ_ENTRY(weir_poller) next;
+};
+
+/** A message, embedded in its owner, who must leave it alone until fn was called. */
+struct weir_msg {
+	void (*fn)(struct weir_msg *msg);
+};
+
+/** What a worker has done so far; TSC cycles and counts since start. */
+struct weir_worker_stats {
+	uint64_t cycles_busy; /**< in rounds that found work */
+	uint64_t cycles_idle; /**< in rounds that found none */
+	uint64_t cycles_asleep;
+	uint64_t rounds;
+	uint64_t rounds_busy;
+	uint64_t sleeps;
+	uint64_t wakes_spurious; /**< sleeps after which the first round found nothing */
+	uint64_t messages;
+};
+
+/**
+ * Starts a worker on every EAL worker lcore and returns when all of them run. Control, once.
+ *
+ * Warns when the main lcore shares a CPU with a worker; that is allowed on small machines.
+ * @return 0; -ENODEV when EAL has no worker lcore; -ENOMEM; or an errno of epoll and eventfd.
+ */
+int WEIR_ON_CONTROL weir_workers_start(const struct weir_workers_cfg *cfg);
+
+/** Ends all worker loops and waits for them. No poller may be registered any more. Control. */
+void WEIR_ON_CONTROL weir_workers_stop(void);
+
+/** How many workers run. Any thread. */
+unsigned int weir_workers_count(void);
+
+/** Worker i, 0 <= i < weir_workers_count(). Any thread. */
+struct weir_worker *weir_worker_at(unsigned int i);
+
+/** The worker that runs the calling thread; NULL on other threads. */
+struct weir_worker *weir_worker_self(void);
+
+/** Index of a worker as for weir_worker_at(). */
+unsigned int weir_worker_index(const struct weir_worker *worker);
+/** EAL lcore of a worker. */
+unsigned int weir_worker_lcore(const struct weir_worker *worker);
+/** NUMA node of a worker's lcore. */
+int weir_worker_socket(const struct weir_worker *worker);
+
+/** Reads the counters; never disturbs the worker. Any thread. */
+void weir_worker_stats_get(const struct weir_worker *worker, struct weir_worker_stats *out);
+
+/** Adds a poller to the calling worker. The worker borrows it until weir_poller_del(). */
+void WEIR_ON_WORKER weir_poller_add(struct weir_poller *poller);
+/** Removes a poller of the calling worker; allowed from inside its own poll(). */
+void WEIR_ON_WORKER weir_poller_del(struct weir_poller *poller);
+
+/**
+ * Makes fd (EPOLLIN, level-triggered) wake the calling worker out of its sleep. Nobody reads it:
+ * the owner's disarm() or poll() must drain it where it stays readable.
+ * @return 0 or -errno of epoll_ctl.
+ */
+int WEIR_ON_WORKER weir_worker_fd_add(int fd);
+/** Stops watching fd; harmless when it was not watched or is closed already. */
+void WEIR_ON_WORKER weir_worker_fd_del(int fd);
+
+/**
+ * Sends a message to a worker: fn runs there between two rounds. Any thread. Lock-free; spins in
+ * the unlikely case that the mailbox (4096 messages) is full. Messages of one sender stay in order.
+ */
+void weir_worker_send(struct weir_worker *worker, struct weir_msg *msg);
+
+/**
+ * Runs fn(arg) on a worker and waits for its return. For the transport thread, for control during
+ * start and shutdown, and for tests; never on a worker. An answer that does not come within 10 s is
+ * our bug: it is logged as such every 10 s, and the wait goes on.
+ */
+void weir_worker_sync(struct weir_worker *worker, void (*fn)(void *arg), void *arg);
+
+/** Runs fn on worker and then done on control; both with call. Embedded, as a message is. */
+struct weir_worker_call {
+	struct weir_msg msg;
+	struct weir_post post;
+	void (*fn)(struct weir_worker_call *call);   /**< on the worker */
+	void (*done)(struct weir_worker_call *call); /**< on control; may free call */
+};
+void weir_worker_call(struct weir_worker *worker, struct weir_worker_call *call);
+
+/**
+ * The RCU state of all workers: each reports a quiescent state in every round and is offline while
+ * it sleeps. What control unlinked may be freed once rte_rcu_qsbr_check() of a later token says so.
+ */
+struct rte_rcu_qsbr *weir_workers_qsbr(void);
+
+#endif /* WEIR_WORKER_H */
