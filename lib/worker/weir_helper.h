@@ -30,17 +30,17 @@ struct weir_job {
 };
 
 /**
- * Creates a pool of up to nb_threads threads, which start as they are needed and keep the name.
- * Control. @return 0, -EINVAL, -ENOMEM.
+ * Creates a pool of nb_threads threads (1 to 1024) that carry the name.
+ * Control. @return 0, -EINVAL, -ENOMEM, or the errno of thread creation.
  */
 int WEIR_ON_CONTROL weir_helpers_create(const char *name, unsigned int nb_threads,
 		struct weir_helpers **out);
 
 /**
- * Ends the pool without waiting for a thread that hangs: idle threads are joined, a thread that is
- * inside a job is abandoned and frees the pool when it is the last to leave. Jobs that were queued
- * are not run: their done is not called, the caller gets them back one by one through orphan (may
- * be NULL). Control.
+ * Ends the pool without waiting for a thread that hangs: threads leave when they have no job, the
+ * last one frees the pool. Jobs that were queued are not run: their done is not called, the caller
+ * gets them back one by one through orphan (may be NULL). The done of a job that is still being run
+ * is not called either; its memory must stay as long as run may use it. Control.
  *
  * @return how many threads were still inside a job.
  */

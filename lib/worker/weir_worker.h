@@ -122,8 +122,9 @@ int WEIR_ON_WORKER weir_worker_fd_add(int fd);
 void WEIR_ON_WORKER weir_worker_fd_del(int fd);
 
 /**
- * Sends a message to a worker: fn runs there between two rounds. Any thread. Lock-free; spins in
- * the unlikely case that the mailbox (4096 messages) is full. Messages of one sender stay in order.
+ * Sends a message to a worker: fn runs there between two rounds. Any thread, lock-free. The mailbox
+ * (65536 messages) holds more than the request pools do; a sender that still finds it full spins.
+ * Messages of one sender stay in order.
  */
 void weir_worker_send(struct weir_worker *worker, struct weir_msg *msg);
 
