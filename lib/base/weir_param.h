@@ -24,7 +24,7 @@ enum weir_param_type {
 
 /** Row flags. */
 #define WEIR_PARAM_REQUIRED    (1u << 0) /**< the call is refused without it */
-#define WEIR_PARAM_UNSUPPORTED (1u << 1) /**< may be left out or false; refused by name when set */
+#define WEIR_PARAM_UNSUPPORTED (1u << 1) /**< may only have its default; refused by name otherwise */
 #define WEIR_PARAM_POW2	       (1u << 2) /**< a number must be a power of two */
 
 struct weir_param {
@@ -36,9 +36,9 @@ struct weir_param {
 	uint32_t flags;
 	uint32_t off;	   /**< of the field in the argument struct */
 	uint32_t size;	   /**< of the field */
-	int32_t given_off; /**< of a bool that tells whether the caller gave it; -1 for none */
+	uint32_t given;	   /**< WEIR_PARAM_GIVEN(): 1 + offset of a bool; 0 for none */
 	uint64_t def;	   /**< default of bool, number, enum; a string's default is "" */
-	uint64_t min, max; /**< numbers: inclusive; both 0: no range beyond the type's */
+	uint64_t min, max; /**< numbers: inclusive; max 0: the type's own (on the wire 2^63-1) */
 	char short_opt;	   /**< CLI: -t; 0 for none */
 	uint8_t position;  /**< CLI: 1 for the first positional argument; 0 for none */
 };
@@ -47,10 +47,13 @@ struct weir_param {
 #define WEIR_PARAM(tag, field, ptype, ...)                                                         \
 	{                                                                                          \
 		.name = #field, .type = (ptype), .off = offsetof(struct tag, field),               \
-		.size = sizeof(((struct tag *)0)->field), .given_off = -1, __VA_ARGS__             \
+		.size = sizeof(((struct tag *)0)->field), __VA_ARGS__                              \
 	}
 
-/** For .given_off: WEIR_PARAM(args, tag, WEIR_STR, WEIR_PARAM_GIVEN(args, has_tag), ...) */
-#define WEIR_PARAM_GIVEN(tag, field) .given_off = offsetof(struct tag, field)
+/**
+ * Names the bool that tells whether the caller gave the parameter:
+ * WEIR_PARAM(args, tag, WEIR_STR, WEIR_PARAM_GIVEN(args, has_tag), ...)
+ */
+#define WEIR_PARAM_GIVEN(tag, field) .given = 1 + offsetof(struct tag, field)
 
 #endif /* WEIR_PARAM_H */
