@@ -78,6 +78,13 @@ weir_table_index(uint64_t handle)
 /** The record at an index with one more reference, or NULL where none lives. For walkers. */
 void *weir_table_get_index(struct weir_table *table, uint32_t index);
 
+/**
+ * The address of a record by index, referenced or not. Takes no reference: the caller knows that
+ * the record was allocated and not given back by weir_table_free() yet, by its own means (it holds
+ * the last word on freeing, or is inside an RCU section that began before). Lock-free.
+ */
+void *weir_table_at(const struct weir_table *table, uint32_t index);
+
 /** Indexes from this on have never been used: where a walk may end. */
 uint32_t weir_table_end(const struct weir_table *table);
 

@@ -96,6 +96,8 @@ struct weir_node {
 	uint64_t key[2]; /**< identity within the file system: the driver's (device and inode, ...) */
 	uint32_t next;	 /**< chain of the key index; the library's */
 	uint32_t type;	 /**< S_IFMT part of the mode; never changes */
+	uint32_t dead;	 /**< list of those without a reference; the library's */
+	uint32_t reserved;
 };
 
 /** An open file or directory, in the session's file table. Driver-private bytes follow. */

@@ -30,6 +30,7 @@ struct weir_fsdev_ops {
 	 * Control. params is the decoded argument struct of the driver's table and stays valid for
 	 * the life of dev. Sets weir_fsdev_limits and the root node (weir_fsdev_set_root). Calls
 	 * weir_fsdev_created(dev, rc, message) exactly once, now or later; until then dev is unseen.
+	 * On failure it has undone its own work before: destroy is not called then.
 	 */
 	void (*create)(struct weir_fsdev *dev, const void *params);
 	/**
@@ -46,8 +47,9 @@ struct weir_fsdev_ops {
 	/** On the worker; no request is left. */
 	void (*chan_stop)(struct weir_channel *chan);
 
-	/** Control, after the grace period: releases what the node's private bytes name. May be
-	 * NULL. Must not block: use a helper where a release could. */
+	/** Control, after the grace period: releases what the node's private bytes name. Called
+	 * once for every node whose init returned 0, also one that lost a race and was never seen;
+	 * not for the root. May be NULL. Must not block: use a helper where a release could. */
 	void (*node_fini)(struct weir_fsdev *dev, struct weir_node *node);
 
 	/** The worker's fence, see weir_fsdev_detach(); NULL where no request is ever in progress. */
@@ -158,6 +160,8 @@ int WEIR_ON_WORKER weir_node_make(struct weir_fsdev *dev, const uint64_t key[2],
 
 /**
  * Runs fn(req) on this worker a little later (next round): for what found a table or pool empty.
+ * With fn NULL the verb itself runs anew, unless the request was detached by then: it ends there.
+ * Where fn is given and the request was detached, fn must not touch iov nor call emit.
  * Uses the request's ctx no more than the driver does: the link is the library's.
  */
 void WEIR_ON_WORKER weir_fsreq_retry(struct weir_fsreq *req, void (*fn)(struct weir_fsreq *req));
