@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <string.h>
+
+#include <rte_common.h>
+
+#include "weir_iov.h"
+
+/* How many of the next n bytes lie together from *addr on; 0 at the end. */
+static size_t
+iov_run(const struct weir_iov *iov, size_t n, uint8_t **addr)
+{
+	n = RTE_MIN(n, iov->left);
+	if (n == 0)
+		return 0;
+	*addr = (uint8_t *)weir_memmap_addr(iov->map, iov->seg) + iov->seg_off;
+	return RTE_MIN(n, (size_t)(iov->seg->len - iov->seg_off));
+}
+
+/* Goes n bytes on, which are all of the current segment at most. */
+static void
+iov_advance(struct weir_iov *iov, size_t n)
+{
+	iov->left -= n;
+	iov->seg_off += (uint32_t)n;
+	if (iov->seg_off == iov->seg->len) {
+		iov->seg++;
+		iov->nb_segs--;
+		iov->seg_off = 0;
+	}
+}
+
+void
+weir_iov_init(struct weir_iov *iov, const struct weir_memmap *map, const struct weir_seg *segs,
+		uint32_t nb)
+{
+	uint32_t i;
+
+	*iov = (struct weir_iov){ .map = map, .seg = segs, .nb_segs = nb };
+	for (i = 0; i < nb; i++)
+		iov->left += segs[i].len;
+}
+
+size_t
+weir_iov_read(struct weir_iov *iov, void *dst, size_t n)
+{
+	size_t done = 0, run;
+	uint8_t *addr;
+
+	while ((run = iov_run(iov, n - done, &addr)) > 0) {
+		memcpy((uint8_t *)dst + done, addr, run);
+		iov_advance(iov, run);
+		done += run;
+	}
+	return done;
+}
+
+size_t
+weir_iov_write(struct weir_iov *iov, const void *src, size_t n)
+{
+	size_t done = 0, run;
+	uint8_t *addr;
+
+	while ((run = iov_run(iov, n - done, &addr)) > 0) {
+		memcpy(addr, (const uint8_t *)src + done, run);
+		iov_advance(iov, run);
+		done += run;
+	}
+	return done;
+}
+
+size_t
+weir_iov_zero(struct weir_iov *iov, size_t n)
+{
+	size_t done = 0, run;
+	uint8_t *addr;
+
+	while ((run = iov_run(iov, n - done, &addr)) > 0) {
+		memset(addr, 0, run);
+		iov_advance(iov, run);
+		done += run;
+	}
+	return done;
+}
+
+size_t
+weir_iov_skip(struct weir_iov *iov, size_t n)
+{
+	size_t done = 0, run;
+	uint8_t *addr;
+
+	while ((run = iov_run(iov, n - done, &addr)) > 0) {
+		iov_advance(iov, run);
+		done += run;
+	}
+	return done;
+}
+
+void
+weir_iov_limit(struct weir_iov *iov, size_t n)
+{
+	iov->left = RTE_MIN(iov->left, n);
+}
+
+unsigned int
+weir_iov_export(const struct weir_iov *iov, struct iovec *vec, unsigned int max, size_t n,
+		size_t *bytes)
+{
+	struct weir_iov ahead = *iov;
+	unsigned int nb = 0;
+	size_t done = 0, run;
+	uint8_t *addr;
+
+	while ((run = iov_run(&ahead, n - done, &addr)) > 0) {
+		if (nb > 0 && (uint8_t *)vec[nb - 1].iov_base + vec[nb - 1].iov_len == addr)
+			vec[nb - 1].iov_len += run;
+		else if (nb < max)
+			vec[nb++] = (struct iovec){ .iov_base = addr, .iov_len = run };
+		else
+			break;
+		iov_advance(&ahead, run);
+		done += run;
+	}
+	if (bytes != NULL)
+		*bytes = done;
+	return nb;
+}
