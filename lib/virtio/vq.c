@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <assert.h>
+#include <errno.h>
+#include <linux/virtio_ring.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_byteorder.h>
+#include <rte_common.h>
+#include <rte_debug.h>
+
+#include "weir_virtio.h"
+
+static_assert(RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN, "rings are little-endian, and read as they are");
+static_assert(sizeof(struct vring_desc) == 16, "virtio 1.2, 2.7.5");
+static_assert(sizeof(struct vring_used_elem) == 8, "virtio 1.2, 2.7.8");
+
+static const char *const error_names[WEIR_VQ_NB_ERRORS] = {
+	[WEIR_VQ_OK] = "ok",
+	[WEIR_VQ_BAD_AVAIL] = "bad_avail",
+	[WEIR_VQ_BAD_HEAD] = "bad_head",
+	[WEIR_VQ_BAD_NEXT] = "bad_next",
+	[WEIR_VQ_LOOP] = "loop",
+	[WEIR_VQ_BAD_ADDRESS] = "bad_address",
+	[WEIR_VQ_BAD_LENGTH] = "bad_length",
+	[WEIR_VQ_BAD_INDIRECT] = "bad_indirect",
+	[WEIR_VQ_BAD_ORDER] = "bad_order",
+	[WEIR_VQ_BROKEN_MEMORY] = "broken_memory",
+};
+
+/* What a walk collects; the limits are the caller's. */
+struct vq_walk {
+	struct weir_chain *chain;
+	struct weir_seg *segs;
+	uint32_t max_segs;
+	uint32_t nb_descs;
+	uint64_t bytes;
+	bool full; /* there were more segments than max_segs */
+};
+
+const char *
+weir_vq_error_name(enum weir_vq_error error)
+{
+	return (unsigned int)error < WEIR_VQ_NB_ERRORS ? error_names[error] : "unknown";
+}
+
+/* The field behind avail->ring: the driver wants an interrupt when this used entry is written. */
+static const uint16_t *
+vq_used_event(const struct weir_vq *vq)
+{
+	const struct vring_avail *avail = vq->avail;
+
+	return &avail->ring[vq->size];
+}
+
+/* The field behind used->ring: we want a kick when this avail entry is written. */
+static uint16_t *
+vq_avail_event(const struct weir_vq *vq)
+{
+	struct vring_used *used = vq->used;
+
+	return (uint16_t *)&used->ring[vq->size];
+}
+
+static bool
+vq_memory_broken(const struct weir_vq *vq)
+{
+	return atomic_load_explicit(&vq->map->broken, memory_order_relaxed);
+}
+
+/* Whole in one region and aligned for us: a region may start at any byte of its file. */
+static int
+vq_locate(const struct weir_memmap *map, uint64_t gpa, uint64_t len, uint32_t align, void **addr)
+{
+	struct weir_seg seg;
+
+	if (gpa % align != 0)
+		return -EINVAL;
+	if (weir_memmap_translate(map, gpa, len, &seg) < 0 || seg.len != len)
+		return -EFAULT;
+
+	*addr = weir_memmap_addr(map, &seg);
+	return (uintptr_t)*addr % align == 0 ? 0 : -EINVAL;
+}
+
+/* Relaxed: a hint. Where it matters, weir_vq_arm() puts the fence behind it. */
+static void
+vq_kicks(const struct weir_vq *vq, uint16_t event, uint16_t flags)
+{
+	struct vring_used *used = vq->used;
+
+	if (vq->event_idx)
+		__atomic_store_n(vq_avail_event(vq), event, __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&used->flags, flags, __ATOMIC_RELAXED);
+}
+
+/* With event index there is no "never": an event just behind us is a whole turn of 2^16 away. */
+static void
+vq_suppress_kicks(const struct weir_vq *vq)
+{
+	vq_kicks(vq, vq->last_avail - 1, VRING_USED_F_NO_NOTIFY);
+}
+
+int WEIR_ON_WORKER
+weir_vq_start(struct weir_vq *vq, const struct weir_memmap *map, const struct weir_vring_cfg *cfg)
+{
+	uint64_t event = cfg->features & WEIR_VIRTIO_F_EVENT_IDX ? sizeof(uint16_t) : 0;
+	void *desc, *avail;
+	struct vring_used *used;
+	int rc;
+
+	if (cfg->size < 2 || cfg->size > WEIR_VQ_MAX_SIZE || !rte_is_power_of_2(cfg->size))
+		return -EINVAL;
+	if ((uint16_t)(cfg->avail_base - cfg->used_base) > cfg->size)
+		return -EINVAL;
+
+	rc = vq_locate(map, cfg->desc_gpa, (uint64_t)cfg->size * sizeof(struct vring_desc), 16,
+			&desc);
+	if (rc < 0)
+		return rc;
+	rc = vq_locate(map, cfg->avail_gpa,
+			sizeof(struct vring_avail) + cfg->size * sizeof(uint16_t) + event, 2,
+			&avail);
+	if (rc < 0)
+		return rc;
+	rc = vq_locate(map, cfg->used_gpa,
+			sizeof(*used) + cfg->size * sizeof(struct vring_used_elem) + event, 4,
+			(void **)&used);
+	if (rc < 0)
+		return rc;
+
+	*vq = (struct weir_vq){
+		.map = map,
+		.desc = desc,
+		.avail = avail,
+		.used = used,
+		.size = cfg->size,
+		.event_idx = event != 0,
+		.indirect = cfg->features & WEIR_VIRTIO_F_INDIRECT_DESC,
+		.last_avail = cfg->avail_base,
+		.used_idx = cfg->used_base,
+		.used_seen = cfg->used_base,
+		.avail_seen = cfg->avail_base,
+		.stats = vq->stats,
+	};
+	/* With event index the flags mean nothing and have to be 0 (2.7.10.1). */
+	__atomic_store_n(&used->flags, 0, __ATOMIC_RELAXED);
+	vq_suppress_kicks(vq);
+	return 0;
+}
+
+void WEIR_ON_WORKER
+weir_vq_stop(struct weir_vq *vq, struct weir_vring_base *base)
+{
+	base->avail = vq->last_avail;
+	base->used = vq->used_seen;
+	vq->map = NULL;
+	vq->error = WEIR_VQ_OK;
+	vq->armed = false;
+}
+
+static int
+vq_fail(struct weir_vq *vq, enum weir_vq_error error)
+{
+	/* The zeroes that stand in for memory taken away look like any other broken rule. */
+	if (vq_memory_broken(vq))
+		error = WEIR_VQ_BROKEN_MEMORY;
+	vq->error = error;
+	vq->stats.errors[error]++;
+	return -EPROTO;
+}
+
+static enum weir_vq_error
+vq_add_buffer(const struct weir_vq *vq, struct vq_walk *walk, const struct vring_desc *desc)
+{
+	bool writable = desc->flags & VRING_DESC_F_WRITE;
+	struct weir_chain *chain = walk->chain;
+	uint32_t *bytes = writable ? &chain->out_bytes : &chain->in_bytes;
+	uint32_t *nb = writable ? &chain->nb_out : &chain->nb_in;
+	uint64_t gpa = desc->addr;
+	uint32_t left = desc->len;
+	struct weir_seg seg;
+
+	/* A chain holds at most 2^32 - 1 bytes (2.7.4.2 allows one more), so that its sums fit. */
+	walk->bytes += left;
+	if (left == 0 || walk->bytes > UINT32_MAX)
+		return WEIR_VQ_BAD_LENGTH;
+	if (!writable && chain->out_bytes > 0)
+		return WEIR_VQ_BAD_ORDER;
+
+	*bytes += left;
+	for (; left > 0; left -= seg.len, gpa += seg.len) {
+		if (weir_memmap_translate(vq->map, gpa, left, &seg) < 0)
+			return WEIR_VQ_BAD_ADDRESS;
+		walk->full = chain->nb_in + chain->nb_out == walk->max_segs;
+		if (walk->full)
+			return WEIR_VQ_OK;
+		walk->segs[chain->nb_in + chain->nb_out] = seg;
+		*nb += 1;
+	}
+	return WEIR_VQ_OK;
+}
+
+/*
+ * An indirect table has to lie in one region. Drivers allocate it as one piece of kernel memory,
+ * which never crosses the border of two memory banks.
+ */
+static enum weir_vq_error
+vq_indirect_table(const struct weir_vq *vq, const struct vring_desc *desc, const uint8_t **table,
+		uint32_t *nb)
+{
+	struct weir_seg seg;
+
+	if (!vq->indirect || desc->flags & VRING_DESC_F_NEXT)
+		return WEIR_VQ_BAD_INDIRECT;
+	if (desc->len == 0 || desc->len % sizeof(*desc) != 0)
+		return WEIR_VQ_BAD_LENGTH;
+	if (weir_memmap_translate(vq->map, desc->addr, desc->len, &seg) < 0 || seg.len != desc->len)
+		return WEIR_VQ_BAD_ADDRESS;
+
+	*table = weir_memmap_addr(vq->map, &seg);
+	*nb = desc->len / sizeof(*desc);
+	return WEIR_VQ_OK;
+}
+
+static enum weir_vq_error
+vq_walk_chain(const struct weir_vq *vq, struct vq_walk *walk)
+{
+	const uint8_t *table = vq->desc;
+	uint32_t idx = walk->chain->head, nb = vq->size, left = nb;
+	enum weir_vq_error error;
+	struct vring_desc desc;
+
+	for (;;) {
+		if (left-- == 0 || walk->nb_descs++ == WEIR_VQ_MAX_CHAIN)
+			return WEIR_VQ_LOOP;
+		/* The barrier holds the compiler to this one read: what is checked is what is used. */
+		memcpy(&desc, table + idx * sizeof(desc), sizeof(desc));
+		atomic_signal_fence(memory_order_seq_cst);
+
+		if (desc.flags & VRING_DESC_F_INDIRECT) {
+			if (table != vq->desc)
+				return WEIR_VQ_BAD_INDIRECT;
+			error = vq_indirect_table(vq, &desc, &table, &nb);
+			if (error != WEIR_VQ_OK)
+				return error;
+			left = nb;
+			idx = 0;
+			continue;
+		}
+
+		error = vq_add_buffer(vq, walk, &desc);
+		if (error != WEIR_VQ_OK || walk->full || !(desc.flags & VRING_DESC_F_NEXT))
+			return error;
+		idx = desc.next;
+		if (idx >= nb)
+			return WEIR_VQ_BAD_NEXT;
+	}
+}
+
+/*
+ * Reads avail->idx. The acquire pairs with the driver's write barrier between filling entries and
+ * moving the index: entries and descriptors up to it are complete.
+ */
+static bool
+vq_look(struct weir_vq *vq)
+{
+	const struct vring_avail *avail = vq->avail;
+
+	vq->avail_seen = __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE);
+	/* Entries not given back yet still occupy the ring. */
+	return (uint16_t)(vq->avail_seen - vq->used_idx) <= vq->size &&
+			(uint16_t)(vq->avail_seen - vq->last_avail) <= vq->size;
+}
+
+int WEIR_ON_WORKER
+weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint32_t max_segs)
+{
+	struct vq_walk walk = { .chain = chain, .segs = segs, .max_segs = max_segs };
+	const struct vring_avail *avail = vq->avail;
+	enum weir_vq_error error;
+	uint16_t head;
+
+	if (unlikely(vq->error != WEIR_VQ_OK))
+		return 0;
+	if (unlikely(vq_memory_broken(vq)))
+		return vq_fail(vq, WEIR_VQ_BROKEN_MEMORY);
+	if (vq->avail_seen == vq->last_avail) {
+		if (unlikely(!vq_look(vq)))
+			return vq_fail(vq, WEIR_VQ_BAD_AVAIL);
+		if (vq->avail_seen == vq->last_avail)
+			return 0;
+	}
+
+	head = __atomic_load_n(&avail->ring[vq->last_avail & (vq->size - 1)], __ATOMIC_RELAXED);
+	if (unlikely(head >= vq->size))
+		return vq_fail(vq, WEIR_VQ_BAD_HEAD);
+	*chain = (struct weir_chain){ .head = head };
+	error = vq_walk_chain(vq, &walk);
+	if (unlikely(error != WEIR_VQ_OK))
+		return vq_fail(vq, error);
+
+	vq->last_avail++;
+	vq->stats.chains++;
+	if (unlikely(walk.full)) {
+		*chain = (struct weir_chain){ .head = head };
+		return -ENOBUFS;
+	}
+	return 1;
+}
+
+void WEIR_ON_WORKER
+weir_vq_unpop(struct weir_vq *vq)
+{
+	vq->last_avail--;
+	vq->stats.chains--;
+}
+
+void WEIR_ON_WORKER
+weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t bytes)
+{
+	struct vring_used *used = vq->used;
+
+	RTE_ASSERT((uint16_t)(vq->last_avail - vq->used_idx) > 0);
+	used->ring[vq->used_idx & (vq->size - 1)] =
+			(struct vring_used_elem){ .id = head, .len = bytes };
+	vq->used_idx++;
+	vq->stats.used++;
+}
+
+bool WEIR_ON_WORKER
+weir_vq_flush(struct weir_vq *vq)
+{
+	const struct vring_avail *avail = vq->avail;
+	struct vring_used *used = vq->used;
+	uint16_t staged = vq->used_idx - vq->used_seen;
+	uint16_t event;
+	bool wanted;
+
+	if (staged == 0)
+		return false;
+
+	/* Pairs with the driver's read barrier behind reading used->idx: entries come first. */
+	__atomic_store_n(&used->idx, vq->used_idx, __ATOMIC_RELEASE);
+	vq->used_seen = vq->used_idx;
+	/*
+	 * Pairs with the driver's full barrier between asking for an interrupt and looking at
+	 * used->idx once more: it sees our entries, or we see its wish.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (vq->event_idx) {
+		event = __atomic_load_n(vq_used_event(vq), __ATOMIC_RELAXED);
+		wanted = (uint16_t)(vq->used_idx - event - 1) < staged;
+	} else {
+		wanted = !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) &
+				VRING_AVAIL_F_NO_INTERRUPT);
+	}
+
+	if (wanted)
+		vq->stats.interrupts++;
+	else
+		vq->stats.suppressed++;
+	return wanted;
+}
+
+bool WEIR_ON_WORKER
+weir_vq_arm(struct weir_vq *vq)
+{
+	const struct vring_avail *avail = vq->avail;
+
+	if (vq->error != WEIR_VQ_OK)
+		return false;
+
+	vq_kicks(vq, vq->last_avail, 0);
+	vq->armed = true;
+	/*
+	 * Pairs with the driver's full barrier between moving avail->idx and reading what we just
+	 * wrote: it sees our wish and kicks, or we see its entry.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
+	return __atomic_load_n(&avail->idx, __ATOMIC_RELAXED) != vq->last_avail ||
+			vq_memory_broken(vq);
+}
+
+void WEIR_ON_WORKER
+weir_vq_disarm(struct weir_vq *vq)
+{
+	if (!vq->armed)
+		return;
+	vq->armed = false;
+	vq_suppress_kicks(vq);
+}
