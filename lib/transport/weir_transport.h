@@ -18,6 +18,8 @@
 
 #include <jansson.h>
 
+#include <rte_common.h>
+
 #include "weir_memmap.h"
 #include "weir_role.h"
 #include "weir_virtio.h"
