@@ -111,11 +111,17 @@ void WEIR_ON_CONTROL weir_rpc_invoke(const char *method, const json_t *params,
  * Opens the socket at path, mode 0600, and serves it from the control loop. A stale socket file is
  * replaced; a live one (its lock file PATH.lock is held) is not.
  *
- * @return 0; -EADDRINUSE when another process serves it; -ENAMETOOLONG; or -errno.
+ * The parent folder is created if it is missing.
+ *
+ * @return 0; -EADDRINUSE when another process serves it; -EBUSY when this one serves already;
+ *   -EEXIST when the path is no socket; -EINVAL for an empty path; -ENAMETOOLONG; or -errno.
  */
 int WEIR_ON_CONTROL weir_rpc_server_start(const char *path);
 
-/** Closes connections and socket and removes both files. Open calls end unheard. */
+/**
+ * Closes connections and socket and removes both files. Open calls end unheard. Not from inside a
+ * method: that stops the loop, and who ran the loop stops the server.
+ */
 void WEIR_ON_CONTROL weir_rpc_server_stop(void);
 
 /**
@@ -132,17 +138,24 @@ int WEIR_ON_CONTROL weir_rpc_init_file(const char *path,
 /**
  * Decodes a JSON object by a table into args (zeroed, defaulted first).
  *
+ * @param obj  NULL is like an object without keys.
  * @param err  receives one line naming the key and what was wrong with it.
- * @return 0, or -EINVAL: unknown or repeated key, an alias beside its name with another value,
+ * @return 0, or -EINVAL: not an object, unknown key, an alias beside its name with another value,
  *   wrong type, out of range, a required key missing, an unsupported one set.
  */
 int weir_param_decode(const struct weir_param *params, unsigned int nb, const json_t *obj,
 		void *args, char *err, size_t err_size);
 
-/** The JSON object that describes a table, as weir_get_rpc_schema reports it. New reference. */
+/**
+ * The JSON object that describes a table, as weir_get_rpc_schema reports it: by name, in the order
+ * of the rows. New reference.
+ */
 json_t *weir_param_schema(const struct weir_param *params, unsigned int nb);
 
-/** The JSON object with the values of args, every parameter under its name. New reference. */
+/**
+ * The JSON object with the values of args, every parameter under its name but those whose
+ * WEIR_PARAM_GIVEN() bool says that they were not given. New reference. Decoding it gives args again.
+ */
 json_t *weir_param_encode(const struct weir_param *params, unsigned int nb, const void *args);
 
 #endif /* WEIR_RPC_H */
