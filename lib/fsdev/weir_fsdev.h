@@ -203,7 +203,6 @@ struct weir_fsreq {
 	} out;
 
 	/* The library's. */
-	uint64_t start_tsc;
 	struct weir_fsreq *link;
 	void (*again)(struct weir_fsreq *req);
 

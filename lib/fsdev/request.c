@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include <rte_common.h>
+#include <rte_debug.h>
+
+#include "fsdev.h"
+
+static const char *const fsop_names[] = {
+	[WEIR_FSOP_LOOKUP] = "lookup",
+	[WEIR_FSOP_GETATTR] = "getattr",
+	[WEIR_FSOP_SETATTR] = "setattr",
+	[WEIR_FSOP_READLINK] = "readlink",
+	[WEIR_FSOP_SYMLINK] = "symlink",
+	[WEIR_FSOP_MKNOD] = "mknod",
+	[WEIR_FSOP_MKDIR] = "mkdir",
+	[WEIR_FSOP_UNLINK] = "unlink",
+	[WEIR_FSOP_RMDIR] = "rmdir",
+	[WEIR_FSOP_RENAME] = "rename",
+	[WEIR_FSOP_LINK] = "link",
+	[WEIR_FSOP_OPEN] = "open",
+	[WEIR_FSOP_CREATE] = "create",
+	[WEIR_FSOP_READ] = "read",
+	[WEIR_FSOP_WRITE] = "write",
+	[WEIR_FSOP_STATFS] = "statfs",
+	[WEIR_FSOP_RELEASE] = "release",
+	[WEIR_FSOP_FLUSH] = "flush",
+	[WEIR_FSOP_FSYNC] = "fsync",
+	[WEIR_FSOP_OPENDIR] = "opendir",
+	[WEIR_FSOP_READDIR] = "readdir",
+	[WEIR_FSOP_RELEASEDIR] = "releasedir",
+	[WEIR_FSOP_FSYNCDIR] = "fsyncdir",
+	[WEIR_FSOP_ACCESS] = "access",
+};
+static_assert(RTE_DIM(fsop_names) == WEIR_NB_FSOPS, "each verb has a name");
+
+const char *
+weir_fsop_name(enum weir_fsop op)
+{
+	return (unsigned int)op < RTE_DIM(fsop_names) ? fsop_names[op] : "unknown";
+}
+
+struct weir_channel *WEIR_ON_WORKER
+weir_fsdev_channel(struct weir_fsdev *dev)
+{
+	return dev->chans[weir_worker_index(weir_worker_self())];
+}
+
+/* Release pairs with the acquire in fsdev_requests(): control deletes when it sees 0. */
+static void
+channel_count(struct weir_channel *chan, int64_t n)
+{
+	__atomic_store_n(&chan->nb_requests, chan->nb_requests + (uint64_t)n, __ATOMIC_RELEASE);
+}
+
+static void WEIR_ON_WORKER
+request_run(struct weir_fsreq *req)
+{
+	struct weir_channel *chan = req->chan;
+	weir_fsop_fn fn = chan->dev->driver->ops->op[req->op];
+	int res = -ENOSYS;
+
+	if (fn != NULL)
+		res = fn(chan, req);
+	if (res != -EINPROGRESS)
+		weir_fsreq_complete(req, res);
+}
+
+void WEIR_ON_WORKER
+weir_fsdev_submit(struct weir_fsreq *req)
+{
+	RTE_ASSERT((unsigned int)req->op < WEIR_NB_FSOPS);
+
+	req->again = NULL;
+	channel_count(req->chan, 1);
+	request_run(req);
+}
+
+void WEIR_ON_WORKER
+weir_fsreq_complete(struct weir_fsreq *req, int res)
+{
+	struct weir_channel *chan = req->chan;
+
+	/* Guests take an error outside of this range for something else. */
+	if (res < -511)
+		res = -EIO;
+	req->done(req, res);
+	/* Only now: until here the submitter may still need the file system. */
+	channel_count(chan, -1);
+}
+
+void WEIR_ON_WORKER
+weir_fsdev_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req))
+{
+	const struct weir_fsdev_ops *ops = req->chan->dev->driver->ops;
+
+	req->flags |= WEIR_FSREQ_DETACHED;
+	/* Who waits for another try touches no guest memory, and will see the flag before it does. */
+	if (req->again != NULL || ops->detach == NULL)
+		fenced(req);
+	else
+		ops->detach(req->chan, req, fenced);
+}
+
+static void WEIR_ON_WORKER
+request_rerun(struct weir_fsreq *req)
+{
+	if (weir_fsreq_detached(req))
+		weir_fsreq_complete(req, -ECANCELED);
+	else
+		request_run(req);
+}
+
+void WEIR_ON_WORKER
+weir_fsreq_retry(struct weir_fsreq *req, void (*fn)(struct weir_fsreq *req))
+{
+	struct weir_channel *chan = req->chan;
+
+	req->again = fn != NULL ? fn : request_rerun;
+	req->link = NULL;
+	if (!chan->retry_polled) {
+		chan->retry_polled = true;
+		weir_poller_add(&chan->retry_poller);
+	}
+	*chan->retry_tail = req;
+	chan->retry_tail = &req->link;
+}
+
+/* Those that come back to the list while it is run wait for the next round. */
+static int
+channel_retry_poll(struct weir_poller *poller)
+{
+	struct weir_channel *chan = container_of(poller, struct weir_channel, retry_poller);
+	struct weir_fsreq *req = chan->retry_head;
+	void (*again)(struct weir_fsreq * req);
+	struct weir_fsreq *next;
+	int nb;
+
+	weir_role_assume_worker();
+	chan->retry_head = NULL;
+	chan->retry_tail = &chan->retry_head;
+	for (nb = 0; req != NULL; req = next, nb++) {
+		next = req->link;
+		again = req->again;
+		req->again = NULL;
+		again(req);
+	}
+	if (chan->retry_head == NULL) {
+		chan->retry_polled = false;
+		weir_poller_del(poller);
+	}
+	return nb;
+}
+
+void
+fsdev_channel_init(struct weir_channel *chan, struct weir_fsdev *dev, unsigned int worker)
+{
+	chan->dev = dev;
+	chan->worker = worker;
+	chan->retry_tail = &chan->retry_head;
+	chan->retry_poller = (struct weir_poller){
+		.name = "fsdev retry",
+		.poll = channel_retry_poll,
+	};
+}
