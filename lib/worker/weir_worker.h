@@ -113,9 +113,9 @@ void WEIR_ON_WORKER weir_poller_add(struct weir_poller *poller);
 void WEIR_ON_WORKER weir_poller_del(struct weir_poller *poller);
 
 /**
- * Makes fd (EPOLLIN, level-triggered) wake the calling worker out of its sleep. Nobody reads it:
- * the owner's disarm() or poll() must drain it where it stays readable.
- * @return 0 or -errno of epoll_ctl.
+ * Makes every new event of fd (EPOLLIN, edge-triggered) wake the calling worker out of its sleep.
+ * Nobody has to read an eventfd for that, which matters where the peer could make a read block.
+ * @return 0 or -errno of epoll_ctl (-EPERM: not a descriptor that can be waited for).
  */
 int WEIR_ON_WORKER weir_worker_fd_add(int fd);
 /** Stops watching fd; harmless when it was not watched or is closed already. */

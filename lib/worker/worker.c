@@ -83,7 +83,7 @@ worker_free(struct weir_worker *w)
 static int
 worker_watch(struct weir_worker *w, int fd)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 
 	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
@@ -195,7 +195,7 @@ static void WEIR_ON_WORKER
 worker_sleep(struct weir_worker *w)
 {
 	struct epoll_event ev[WAKE_EVENTS];
-	uint64_t drain, woken;
+	uint64_t woken;
 	bool slept = false;
 
 	atomic_store_explicit(&w->asleep, true, memory_order_relaxed);
@@ -209,9 +209,6 @@ worker_sleep(struct weir_worker *w)
 		slept = true;
 	}
 	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
-	if (read(w->wakefd, &drain, sizeof(drain)) < 0) {
-		/* EAGAIN: something else woke us, or nobody had to. */
-	}
 	w->work_tsc = w->last_tsc;
 	if (!slept)
 		return;
