@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/*
+ * Start, stop, modify and destroy: control operations that wait for workers, for the transport or
+ * for a backend, one at a time for a device. Each is a chain of steps that ends in device_op_end().
+ *
+ *   start:   sweep(run)                                  where the socket is there already
+ *            set up -> transport's ready -> sweep(run)   the first time
+ *   stop:    sweep(pause)
+ *   destroy: transport's gone -> end of the session's resets -> sweep(quiet) -> last reset -> freed
+ *
+ * Where a backend keeps requests, destroy answers its caller after a while and goes on behind: the
+ * guest has long lost its device.
+ */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "device.h"
+
+/* Callers of destroy wait this long for a backend; clients give up after 55 s at the earliest. */
+#define DESTROY_PATIENCE_MS 5000
+
+static void WEIR_ON_CONTROL
+device_op_begin(struct device *dev, const char *what, device_op_done done, void *arg)
+{
+	dev->op_what = what;
+	dev->op_done = done;
+	dev->op_arg = arg;
+}
+
+static void __rte_format_printf(3, 4) WEIR_ON_CONTROL
+		device_op_end(struct device *dev, int rc, const char *fmt, ...)
+{
+	device_op_done done = dev->op_done;
+	char text[512] = "";
+	va_list ap;
+
+	if (done == NULL)
+		return;
+	if (fmt != NULL) {
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+	}
+	dev->op_what = NULL;
+	dev->op_done = NULL;
+	done(dev->op_arg, rc, text);
+}
+
+/* @return false, and done was called, when another operation is under way. */
+static bool WEIR_ON_CONTROL
+device_op_admit(struct device *dev, device_op_done done, void *arg)
+{
+	char text[DEVICE_NAME_MAX + 128];
+
+	if (dev->op_what == NULL && !dev->destroying)
+		return true;
+	snprintf(text, sizeof(text), "Device or resource busy: %s: %s is under way", dev->name,
+			dev->destroying ? "destroy" : dev->op_what);
+	done(arg, -EBUSY, text);
+	return false;
+}
+
+/* Frees what device_setup() made. Nothing of the device is in use any more. */
+static void WEIR_ON_CONTROL
+device_teardown(struct device *dev)
+{
+	pthread_rwlock_wrlock(&devices_lock);
+	weir_fuse_session_destroy(dev->sess);
+	rte_free(dev->queues);
+	free(dev->op_sweep.calls);
+	free(dev->reset_sweep.calls);
+	dev->sess = NULL;
+	dev->queues = NULL;
+	dev->nb_queues = 0;
+	dev->op_sweep.calls = NULL;
+	dev->reset_sweep.calls = NULL;
+	pthread_rwlock_unlock(&devices_lock);
+	if (dev->fsdev != NULL)
+		weir_fsdev_put(dev->fsdev, dev->name);
+	dev->fsdev = NULL;
+}
+
+/* Queues go round the workers; each device starts one further, so that small ones spread too. */
+static struct device_queue *
+device_queues_new(struct device *dev, uint32_t nb)
+{
+	static unsigned int first_worker;
+	struct device_queue *queues;
+
+	queues = rte_zmalloc(NULL, nb * sizeof(*queues), RTE_CACHE_LINE_SIZE);
+	if (queues == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < nb; i++) {
+		unsigned int w = (first_worker + i) % weir_workers_count();
+
+		device_queue_init(&queues[i], dev, i, weir_worker_at(w));
+	}
+	first_worker++;
+	return queues;
+}
+
+static int WEIR_ON_CONTROL
+device_setup(struct device *dev, struct weir_fsdev *fsdev)
+{
+	uint32_t nb = dev->conf.num_request_queues + 1;
+	struct weir_fuse_cfg cfg = { .name = dev->name, .ring_size = WEIR_VQ_MAX_SIZE };
+	struct weir_fuse_session *sess;
+	struct device_queue *queues;
+	int rc;
+
+	rc = weir_fuse_session_create(&cfg, fsdev, &sess);
+	if (rc < 0)
+		return rc;
+	weir_fsdev_get(fsdev, dev->name);
+	dev->fsdev = fsdev;
+	queues = device_queues_new(dev, nb);
+
+	pthread_rwlock_wrlock(&devices_lock);
+	dev->sess = sess;
+	dev->queues = queues;
+	dev->nb_queues = queues != NULL ? nb : 0;
+	dev->op_sweep.calls = calloc(nb, sizeof(*dev->op_sweep.calls));
+	dev->reset_sweep.calls = calloc(nb, sizeof(*dev->reset_sweep.calls));
+	pthread_rwlock_unlock(&devices_lock);
+	if (queues == NULL || dev->op_sweep.calls == NULL || dev->reset_sweep.calls == NULL) {
+		device_teardown(dev);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void WEIR_ON_WORKER
+device_run_queue(struct weir_worker_call *call)
+{
+	device_queue_pause(device_call_queue(call), 0, QUEUE_PAUSED_STOP);
+}
+
+static void WEIR_ON_WORKER
+device_pause_queue(struct weir_worker_call *call)
+{
+	device_queue_pause(device_call_queue(call), QUEUE_PAUSED_STOP, 0);
+}
+
+static void WEIR_ON_CONTROL
+device_started(struct device *dev)
+{
+	dev->state = DEVICE_RUNNING;
+	weir_log(device, NOTICE, "%s: running", dev->name);
+	device_op_end(dev, 0, NULL);
+}
+
+static void
+device_ready(void *arg, struct weir_tdev *tdev, int rc, const char *message)
+{
+	struct device *dev = arg;
+
+	weir_role_assume_control();
+	if (rc < 0) {
+		device_teardown(dev);
+		device_op_end(dev, rc, "%s: %s", dev->name, message);
+		return;
+	}
+	dev->tdev = tdev;
+	device_started(dev);
+}
+
+void
+device_start(struct device *dev, device_op_done done, void *arg)
+{
+	struct weir_tdev_cfg cfg = {
+		.name = dev->name,
+		.nb_queues = dev->conf.num_request_queues + 1,
+		.queue_size = dev->conf.queue_size,
+		.tag = dev->conf.tag,
+		.events = &device_events,
+		.dev = dev,
+	};
+	struct weir_fsdev *fsdev = weir_fsdev_find(dev->conf.fsdev);
+	int rc;
+
+	if (!device_op_admit(dev, done, arg))
+		return;
+	device_op_begin(dev, "start", done, arg);
+	if (dev->state == DEVICE_RUNNING) {
+		device_op_end(dev, 0, NULL);
+		return;
+	}
+	if (dev->tdev != NULL) {
+		device_sweep(dev, &dev->op_sweep, device_run_queue, device_started);
+		return;
+	}
+	if (dev->conf.tag[0] == '\0') {
+		device_op_end(dev, -EINVAL, "%s: tag is not set", dev->name);
+		return;
+	}
+	if (dev->conf.fsdev[0] == '\0') {
+		device_op_end(dev, -EINVAL, "%s: fsdev is not set", dev->name);
+		return;
+	}
+	if (fsdev == NULL) {
+		device_op_end(dev, -ENODEV, "No such device: %s (fsdev of %s)", dev->conf.fsdev,
+				dev->name);
+		return;
+	}
+	rc = device_setup(dev, fsdev);
+	if (rc < 0) {
+		device_op_end(dev, rc, "%s: %s", dev->name, rte_strerror(-rc));
+		return;
+	}
+	/* Until here no ring is up, so the queues are not paused for the first start. */
+	dev->tport->driver->ops->dev_create(&cfg, device_ready);
+}
+
+static void WEIR_ON_CONTROL
+device_stopped(struct device *dev)
+{
+	dev->state = DEVICE_STOPPED;
+	weir_log(device, NOTICE, "%s: stopped", dev->name);
+	device_op_end(dev, 0, NULL);
+}
+
+void
+device_stop(struct device *dev, device_op_done done, void *arg)
+{
+	if (!device_op_admit(dev, done, arg))
+		return;
+	device_op_begin(dev, "stop", done, arg);
+	if (dev->state == DEVICE_RUNNING)
+		device_sweep(dev, &dev->op_sweep, device_pause_queue, device_stopped);
+	else
+		device_op_end(dev, 0, NULL);
+}
+
+/*
+ * Takes a device down to what it was before its first start: the transport first, then the session.
+ */
+static void
+device_down_end(void *arg)
+{
+	struct device *dev = arg;
+
+	weir_role_assume_control();
+	device_teardown(dev);
+	if (!dev->destroying) {
+		device_op_end(dev, 0, NULL);
+		return;
+	}
+	weir_log(device, NOTICE, "%s: destroyed", dev->name);
+	device_op_end(dev, 0, NULL);
+	device_free(dev);
+}
+
+static void WEIR_ON_CONTROL
+device_down_quiet(struct device *dev)
+{
+	weir_fuse_session_reset(dev->sess, device_down_end, dev);
+}
+
+/* The call comes back, through its post, when the queue's requests have left the backend. */
+static void WEIR_ON_CONTROL
+device_down_quiet_one(struct weir_worker_call *call)
+{
+	struct device_queue *q = device_call_queue(call);
+	struct device_sweep *sweep = &q->dev->op_sweep;
+
+	if (--sweep->left == 0)
+		device_down_quiet(q->dev);
+}
+
+static void
+device_quiet_post(struct weir_post *post)
+{
+	weir_role_assume_control();
+	device_down_quiet_one(container_of(post, struct weir_worker_call, post));
+}
+
+static void WEIR_ON_WORKER
+device_quiet_msg(struct weir_msg *msg)
+{
+	struct weir_worker_call *call = container_of(msg, struct weir_worker_call, msg);
+
+	device_queue_quiet(device_call_queue(call), call);
+}
+
+static void WEIR_ON_CONTROL
+device_down_reset(struct device *dev)
+{
+	dev->op_sweep.left = dev->nb_queues;
+	for (uint32_t i = 0; i < dev->nb_queues; i++) {
+		struct device_queue_call *qc = &dev->op_sweep.calls[i];
+
+		qc->queue = &dev->queues[i];
+		qc->sweep = &dev->op_sweep;
+		qc->call.msg.fn = device_quiet_msg;
+		qc->call.post.fn = device_quiet_post;
+		weir_worker_send(qc->queue->worker, &qc->call.msg);
+	}
+}
+
+static void
+device_down_gone(void *arg)
+{
+	struct device *dev = arg;
+
+	weir_role_assume_control();
+	dev->tdev = NULL;
+	if (device_is_resetting(dev))
+		dev->after_reset = device_down_reset;
+	else
+		device_down_reset(dev);
+}
+
+void
+device_modify(struct device *dev, const struct device_conf *conf, device_op_done done, void *arg)
+{
+	if (!device_op_admit(dev, done, arg))
+		return;
+	device_op_begin(dev, "modify", done, arg);
+	pthread_rwlock_wrlock(&devices_lock);
+	dev->conf = *conf;
+	pthread_rwlock_unlock(&devices_lock);
+	if (dev->tdev == NULL) {
+		device_op_end(dev, 0, NULL);
+		return;
+	}
+	/* No front end is connected: the next start sets everything up from the new values. */
+	dev->tport->driver->ops->dev_destroy(dev->tdev, device_down_gone);
+}
+
+static unsigned int
+device_stuck(const struct device *dev)
+{
+	unsigned int stuck = 0;
+
+	for (uint32_t i = 0; i < dev->nb_queues; i++) {
+		const struct queue_counters *c = &dev->queues[i].counters;
+
+		stuck += weir_counter_get(&c->detached) - weir_counter_get(&c->released);
+	}
+	return stuck;
+}
+
+static void WEIR_ON_CONTROL
+device_destroy_impatient(struct weir_timer *timer)
+{
+	struct device *dev = container_of(timer, struct device, patience);
+
+	weir_log(device, WARNING,
+			"%s: gone for its guest; %u requests are still in fsdev %s, which stays in use "
+			"until they end",
+			dev->name, device_stuck(dev), dev->conf.fsdev);
+	device_op_end(dev, 0, NULL);
+}
+
+void
+device_destroy(struct device *dev, device_op_done done, void *arg)
+{
+	if (!device_op_admit(dev, done, arg))
+		return;
+	device_op_begin(dev, "destroy", done, arg);
+	dev->destroying = true;
+	if (dev->tdev == NULL) {
+		device_down_end(dev);
+		return;
+	}
+	dev->patience.expired = device_destroy_impatient;
+	weir_timer_arm(&dev->patience, DESTROY_PATIENCE_MS);
+	dev->tport->driver->ops->dev_destroy(dev->tdev, device_down_gone);
+}
+
+void
+devices_left(unsigned int *nb_devices, unsigned int *nb_stuck)
+{
+	struct device *dev;
+
+	*nb_devices = 0;
+	*nb_stuck = 0;
+	TAILQ_FOREACH(dev, &devices, next) {
+		(*nb_devices)++;
+		*nb_stuck += device_stuck(dev);
+	}
+}
