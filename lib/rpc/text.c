@@ -34,7 +34,7 @@ text_reserve(struct rpc_text *text, size_t more)
 void
 rpc_text_append(struct rpc_text *text, const char *data, size_t len)
 {
-	if (!text_reserve(text, len))
+	if (len == 0 || !text_reserve(text, len))
 		return;
 	memcpy(text->data + text->len, data, len);
 	text->len += len;
