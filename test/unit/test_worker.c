@@ -18,11 +18,12 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <rte_eal.h>
 
 #include "weir_helper.h"
 #include "weir_loop.h"
 #include "weir_worker.h"
+
+#include "eal.h"
 
 #define NB_SENDERS  3
 #define NB_MESSAGES 20000
@@ -364,16 +365,11 @@ main(void)
 		cmocka_unit_test(helper_job_of_control_is_done_by_its_loop),
 		cmocka_unit_test(helper_pool_with_a_hanging_job_ends_without_it),
 	};
-	char prefix[64];
-	char *argv[] = { "test_worker", "--no-huge", "--no-pci", "--no-shconf", "-m", "64",
-		"--iova-mode=va", "--no-telemetry", "--lcores", "(0-2)@0", "--log-level=4",
-		prefix };
+	int rc;
 
-	snprintf(prefix, sizeof(prefix), "--file-prefix=weir-test-%d", (int)getpid());
-	if (weir_loop_init() < 0 || rte_eal_init(RTE_DIM(argv), argv) < 0)
+	if (weir_loop_init() < 0 || test_eal_init("(0-2)@0") < 0)
 		return 77;
-	int rc = cmocka_run_group_tests(tests, group_setup, group_teardown);
-
-	rte_eal_cleanup();
+	rc = cmocka_run_group_tests(tests, group_setup, group_teardown);
+	test_eal_fini();
 	return rc;
 }
