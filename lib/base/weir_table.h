@@ -28,9 +28,11 @@ struct weir_table;
 
 struct weir_table_cfg {
 	const char *name;     /**< for the memory file, copied */
-	uint32_t rec_size;    /**< bytes of one record, rounded up to a multiple of 8 */
+	uint32_t rec_size;    /**< bytes of one record, at most 1 MiB, rounded up to 8 */
 	uint32_t max_recs;    /**< most records ever; only address space is reserved for them */
-	uint32_t chunk_recs;  /**< records by which the table grows; 0: a good default */
+	/** Records by which the table grows; 0: a good default. Rounded up to a power of two and to
+	 * whole pages. */
+	uint32_t chunk_recs;
 };
 
 /** Reserves the range and fills the first chunk. Control. @return 0, -EINVAL, -ENOMEM or errno. */
@@ -40,7 +42,16 @@ int weir_table_create(const struct weir_table_cfg *cfg, struct weir_table **out)
 void weir_table_destroy(struct weir_table *table);
 
 /**
+ * The memory file, for a process that mirrors the table or takes it over. It stays the table's. All
+ * that changes is in it; its layout follows from the configuration.
+ */
+int weir_table_fd(const struct weir_table *table);
+
+/**
  * Takes a free record, zeroed, with one reference. Lock-free.
+ *
+ * It can be found from here on, by a walker or by a handle that somebody guessed: what must not be
+ * seen half made needs a mark of its own in the record.
  *
  * @param handle  receives its handle. @param rec  receives its address.
  * @return 0; -EAGAIN when control has not extended the table yet (try again after
@@ -48,7 +59,10 @@ void weir_table_destroy(struct weir_table *table);
  */
 int weir_table_alloc(struct weir_table *table, uint64_t *handle, void **rec);
 
-/** The record of a handle, with one more reference; NULL when the handle names none. Lock-free. */
+/**
+ * The record of a handle, with one more reference; NULL when the handle names none. Lock-free.
+ * A record that was given 2^32 - 1 references at once stays for good.
+ */
 void *weir_table_get(struct weir_table *table, uint64_t handle);
 
 /** One more reference to a record that the caller already has one of. Lock-free. */
