@@ -353,8 +353,8 @@ schema_row(const struct weir_param *param)
 	json_object_set_new(row, "required", json_boolean(required));
 	json_object_set_new(row, "supported",
 			json_boolean((param->flags & WEIR_PARAM_UNSUPPORTED) == 0));
-	/* Where the method asks whether a value was given, leaving it out is not the default. */
-	if (!required && param->given == 0)
+	/* Where a method asks whether a value was given, it has its own way with one that was not. */
+	if (!required && (param->given == 0 || param->def != 0))
 		json_object_set_new(row, "default", default_value(param));
 	schema_range(param, row);
 	if (param->aliases != NULL)

@@ -64,14 +64,18 @@ struct weir_hist_sum {
 /** Adds what hist holds now to sum. Any thread. */
 void weir_hist_collect(const struct weir_hist *hist, struct weir_hist_sum *sum);
 
-/** The value below which per_mille of the values are (upper bound of the bucket), 0 when empty. */
+/**
+ * The value that per_mille of the values do not exceed: the upper bound of its bucket, or the
+ * greatest value there was, if that is less. 0 when empty.
+ */
 uint64_t weir_hist_percentile_ns(const struct weir_hist_sum *sum, unsigned int per_mille);
 
 /** {"count","avg","p50","p90","p99","p999","max"} in microseconds with fractions. New reference. */
 json_t *weir_hist_json(const struct weir_hist_sum *sum);
 
 /**
- * A provider of statistics: one telemetry command and one RPC method are made of it.
+ * A provider of statistics: one telemetry command is made of it; an RPC method that reports the
+ * same calls fill() itself.
  *
  * fill() returns a new JSON object or array for the object named by param (NULL: all). It runs on
  * control and on telemetry threads, at the same time: it may only read counters and must hold the
@@ -83,10 +87,23 @@ struct weir_stats_provider {
 	json_t *(*fill)(const char *param);
 };
 
-/** Registers the provider with DPDK telemetry. Any time after start-up. @return 0 or -errno. */
+/**
+ * Registers the provider with DPDK telemetry; it is borrowed for ever. Control, any time. What
+ * comes behind the command (/weir/devices,NAME) is passed to fill().
+ *
+ * @return 0; -EEXIST when the command is registered already; -ENOSPC when there are too many; or
+ *   -EINVAL for a command or help that DPDK refuses.
+ */
 int weir_stats_register(const struct weir_stats_provider *provider);
 
-/** Puts a JSON value into telemetry data as far as that can hold it (two levels and arrays). */
+/**
+ * Puts a JSON value into telemetry data as far as that can hold it: an array of anything but
+ * strings or numbers becomes a dictionary, by the "name" of its elements or else by their index;
+ * reals become strings, booleans 0 or 1; strings are cut at 127 bytes. What telemetry's 16 KiB
+ * would cut off anywhere is replaced as a whole by a dictionary that says so.
+ *
+ * @return 0.
+ */
 int weir_stats_to_telemetry(const json_t *value, struct rte_tel_data *data);
 
 #endif /* WEIR_STATS_H */
