@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 the weir authors
+# shellcheck shell=sh
+#
+# Checks of a mounted file system, $MNT: whose files they are. Users are numbers, not accounts.
+
+check_owner_and_umask()
+{
+	mkdir -m 1777 "$MNT/pub"
+	as 1001 2001 none sh -c '
+		umask 027
+		cd "$1" && echo x >file && mkdir dir && ln -s file link && mkfifo fifo' - "$MNT/pub"
+	same file 640:1001:2001 "$(stat -c %a:%u:%g "$MNT/pub/file")"
+	same dir 750:1001:2001 "$(stat -c %a:%u:%g "$MNT/pub/dir")"
+	same link 1001:2001 "$(stat -c %u:%g "$MNT/pub/link")"
+	same fifo 640:1001:2001 "$(stat -c %a:%u:%g "$MNT/pub/fifo")"
+	as 1001 2001 none sh -c 'umask 0; : >"$1/open"; mkdir "$1/opendir"' - "$MNT/pub"
+	same 'umask 0' 666 "$(stat -c %a "$MNT/pub/open")"
+	same 'umask 0' 777 "$(stat -c %a "$MNT/pub/opendir")"
+	# Sticky: another user removes nothing of theirs.
+	refused as 1002 2001 none rm -f "$MNT/pub/open"
+	as 1001 2001 none rm -f "$MNT/pub/open"
+	refused as 1002 2002 none cat "$MNT/pub/file"
+	refused as 1002 2002 none ls "$MNT/pub/dir"
+	as 1002 2001 none cat "$MNT/pub/file"
+	rm -r "$MNT/pub"
+}
+
+# A new entry in a setgid folder has the folder's group; a new folder inherits the bit.
+check_setgid_folder()
+{
+	mkdir "$MNT/shared"
+	chown 0:3000 "$MNT/shared"
+	chmod 2777 "$MNT/shared"
+	as 1001 2001 none sh -c 'umask 022; cd "$1" && : >f && mkdir d && mkfifo p && : >d/g' - "$MNT/shared"
+	same file 644:1001:3000 "$(stat -c %a:%u:%g "$MNT/shared/f")"
+	same dir 2755:1001:3000 "$(stat -c %a:%u:%g "$MNT/shared/d")"
+	same fifo 644:1001:3000 "$(stat -c %a:%u:%g "$MNT/shared/p")"
+	same nested 644:1001:3000 "$(stat -c %a:%u:%g "$MNT/shared/d/g")"
+	rm -r "$MNT/shared"
+}
+
+# Nodes of each kind, by root with devices, by a user without.
+check_mknod()
+{
+	mkdir -m 777 "$MNT/nodes"
+	mknod -m 604 "$MNT/nodes/fifo" p
+	mknod -m 600 "$MNT/nodes/chr" c 1 3
+	mknod -m 600 "$MNT/nodes/blk" b 7 200
+	same fifo 604:fifo "$(stat -c %a:%F "$MNT/nodes/fifo")"
+	same chr '600:character special file:1:3' "$(stat -c %a:%F:%t:%T "$MNT/nodes/chr")"
+	same blk '600:block special file:7:c8' "$(stat -c %a:%F:%t:%T "$MNT/nodes/blk")"
+	refused as 1001 2001 none mknod "$MNT/nodes/theirs" c 1 3
+	as 1001 2001 none mkfifo "$MNT/nodes/mine"
+	same mine 1001:2001 "$(stat -c %u:%g "$MNT/nodes/mine")"
+	(echo through >"$MNT/nodes/fifo") &
+	same through through "$(cat "$MNT/nodes/fifo")"
+	rm -r "$MNT/nodes"
+}
+
+# Writing to a file of another's by group permission; set-user-id falls when it is written.
+check_group_write_and_suid()
+{
+	echo x >"$MNT/g"
+	chown 1001:3000 "$MNT/g"
+	chmod 664 "$MNT/g"
+	refused as 1002 2002 none sh -c 'echo y >>"$1"' - "$MNT/g"
+	as 1002 3000 none sh -c 'echo y >>"$1"' - "$MNT/g"
+	same lines 2 "$(wc -l <"$MNT/g")"
+	as 1002 2002 3000,3001 sh -c 'echo z >>"$1"' - "$MNT/g"
+	same lines 3 "$(wc -l <"$MNT/g")"
+	chmod 4775 "$MNT/g"
+	as 1002 3000 none sh -c 'echo w >>"$1"' - "$MNT/g"
+	same suid 775 "$(stat -c %a "$MNT/g")"
+	refused as 1002 3000 none chmod 777 "$MNT/g"
+	refused as 1002 3000 none chown 1002 "$MNT/g"
+	rm "$MNT/g"
+}
