@@ -26,6 +26,7 @@ static const struct {
 	{ "info", cmd_info, "what the device and INIT offer" },
 	{ "hold", cmd_hold, "[PATH...]: open files, mount, say so, wait for end of input" },
 	{ "check", cmd_check, "file system semantics, one line a check" },
+	{ "bench", cmd_bench, "WORKLOAD: load for --seconds, latency and CPU" },
 };
 
 enum {
