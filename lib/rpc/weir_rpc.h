@@ -126,11 +126,13 @@ void WEIR_ON_CONTROL weir_rpc_server_stop(void);
 
 /**
  * Runs the command lines of a file in order, each when the one before has ended; # starts a comment.
- * Each line has the form that weir-rpc.py takes: method, positional arguments, options.
+ * Each line has the form that weir-rpc.py takes: method, positional arguments, options. A line that
+ * ends in a backslash continues on the next one.
  *
  * @param done  called once on control: 0, or the error code of the first line that failed, with a
  *   text that names file and line. The file is read whole before the first line runs.
- * @return 0, or -errno of opening and reading (done is not called then).
+ * @return 0; -EFBIG for more than 1 MiB; -EINVAL when it contains a NUL; or -errno of opening and
+ *   reading (done is not called then).
  */
 int WEIR_ON_CONTROL weir_rpc_init_file(const char *path,
 		void (*done)(void *arg, int code, const char *message), void *arg);
