@@ -15,16 +15,17 @@
  * negotiation down.
  */
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <jansson.h>
 
 #include "weir_fsdev.h"
 #include "weir_iov.h"
 #include "weir_role.h"
 #include "weir_worker.h"
 
+struct fuse_file;
+struct fuse_op;
 struct weir_fuse_session;
 
 /** Bytes of a request's arguments that it holds itself; longer ones (SYMLINK) take a pool buffer. */
@@ -32,7 +33,7 @@ struct weir_fuse_session;
 
 struct weir_fuse_req {
 	/* Filled by the caller before weir_fuse_submit(). */
-	struct weir_iov in;  /**< from struct fuse_in_header on */
+	struct weir_iov in; /**< from struct fuse_in_header on */
 	struct weir_iov out; /**< room for the answer */
 	/**
 	 * The answer, bytes long, is in out (0 bytes for requests that have none: FORGET). On the
@@ -46,29 +47,38 @@ struct weir_fuse_req {
 	/* The session's, until then. */
 	struct weir_fuse_session *sess;
 	struct weir_worker *worker;
+	const struct fuse_op *op; /**< row of the dispatch table */
+	struct fuse_file *file; /**< the open file it uses, with a reference */
+	struct weir_fuse_req *next; /**< INIT and DESTROY: others that wait for a reset */
+	struct weir_msg msg; /**< INIT and DESTROY: the end of the wait */
+	void (*fenced)(struct weir_fuse_req *req);
 	struct weir_fsreq io;
 	uint64_t unique;
 	uint64_t nodeid;
+	uint64_t fh;
 	uint64_t start_tsc;
 	uint32_t opcode;
-	uint32_t arg_len;
+	uint32_t phase; /**< of the session when it was taken */
 	uint32_t out_len; /**< bytes the guest gave room for */
 	uint32_t out_done;
-	uint16_t op;	  /**< row of the dispatch table */
+	uint32_t payload; /**< bytes of data moved, for statistics */
+	int32_t error;
 	uint16_t state;
-	uint32_t flags;
+	uint16_t flags;
 	void *arg; /**< arg_inline or a pool buffer */
-	void *priv[4];
 	uint8_t arg_inline[WEIR_FUSE_ARG_INLINE] __rte_aligned(16);
 };
 
-/** Creates the pools that all sessions share, once at start. @return 0 or -ENOMEM. */
+/**
+ * Creates the pool of long arguments that all sessions share, once at start.
+ * @return 0 or -ENOMEM.
+ */
 int WEIR_ON_CONTROL weir_fuse_init(uint32_t nb_big_args);
 void WEIR_ON_CONTROL weir_fuse_fini(void);
 
 struct weir_fuse_cfg {
-	const char *name;	/**< of the device, for logs; copied */
-	uint32_t ring_size;	/**< descriptors of the device's queues: limits max_pages */
+	const char *name; /**< of the device, for logs; copied */
+	uint32_t ring_size; /**< descriptors of the device's queues: limits max_pages */
 	uint32_t max_open_files; /**< 0: a good default */
 };
 
@@ -87,8 +97,8 @@ void WEIR_ON_CONTROL weir_fuse_session_destroy(struct weir_fuse_session *sess);
  * request of it may be submitted until done was called, on control, when all is released. Requests
  * that were detached may still be in the backend; what they hold is released when they end.
  */
-void WEIR_ON_CONTROL weir_fuse_session_reset(struct weir_fuse_session *sess,
-		void (*done)(void *arg), void *arg);
+void WEIR_ON_CONTROL weir_fuse_session_reset(
+		struct weir_fuse_session *sess, void (*done)(void *arg), void *arg);
 
 /** True between INIT and DESTROY. Any thread. */
 bool weir_fuse_session_is_mounted(const struct weir_fuse_session *sess);
@@ -109,12 +119,13 @@ int WEIR_ON_WORKER weir_fuse_submit(struct weir_fuse_session *sess, struct weir_
  * once or within the time of local work; released, see above, when the backend is done with the
  * request, which for a server that does not answer may be never.
  */
-void WEIR_ON_WORKER weir_fuse_detach(struct weir_fuse_req *req,
-		void (*fenced)(struct weir_fuse_req *req));
+void WEIR_ON_WORKER weir_fuse_detach(
+		struct weir_fuse_req *req, void (*fenced)(struct weir_fuse_req *req));
 
 /**
  * Statistics of a session: {"mounted", "minor", "nodes", "files", "bytes_read", "bytes_written",
- * "ops": {opcode name: {"count", "errors", "bytes", "latency_us": {...}}}}; only opcodes seen.
+ * "ops": {opcode name: {"count", "errors", "bytes", "latency_us": {...}}},
+ * "faults": {what a guest or a file system did wrong: how often}}; only opcodes and faults seen.
  * Any thread. New reference.
  */
 json_t *weir_fuse_session_stats(const struct weir_fuse_session *sess);

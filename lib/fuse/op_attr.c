@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuse.h"
+
+/* What is known of a node: attributes, permissions, a link's target, the space around it. */
+
+#define NSEC_PER_SEC 1000000000u
+
+/* Servers send what they like; a guest's clock arithmetic wants less than a second. */
+static uint32_t
+fuse_nsec(uint32_t ns)
+{
+	return RTE_MIN(ns, NSEC_PER_SEC - 1);
+}
+
+void
+fuse_fill_attr(struct fuse_attr *out, const struct weir_attr *attr)
+{
+	*out = (struct fuse_attr){
+		.ino = attr->ino,
+		.size = attr->size,
+		.blocks = attr->blocks,
+		.atime = (uint64_t)attr->atime,
+		.mtime = (uint64_t)attr->mtime,
+		.ctime = (uint64_t)attr->ctime,
+		.atimensec = fuse_nsec(attr->atime_ns),
+		.mtimensec = fuse_nsec(attr->mtime_ns),
+		.ctimensec = fuse_nsec(attr->ctime_ns),
+		.mode = attr->mode,
+		.nlink = attr->nlink,
+		.uid = attr->uid,
+		.gid = attr->gid,
+		.rdev = attr->rdev,
+		.blksize = attr->blksize,
+	};
+}
+
+int WEIR_ON_WORKER
+fuse_attr_reply(struct weir_fuse_req *req, int res)
+{
+	struct fuse_attr_out out = {
+		.attr_valid = req->io.out.attr.valid_ns / NSEC_PER_SEC,
+		.attr_valid_nsec = req->io.out.attr.valid_ns % NSEC_PER_SEC,
+	};
+
+	(void)res;
+	fuse_fill_attr(&out.attr, &req->io.out.attr.attr);
+	return fuse_body(req, &out, sizeof(out));
+}
+
+/* By the open file, which is good even for a node that the guest has forgotten, or by the node. */
+static int WEIR_ON_WORKER
+fuse_use_either(struct weir_fuse_req *req, bool by_file, uint64_t fh)
+{
+	return by_file ? fuse_use_file(req, fh) : fuse_use_node(req);
+}
+
+int WEIR_ON_WORKER
+fuse_getattr(struct weir_fuse_req *req, const void *arg)
+{
+	const struct fuse_getattr_in *in = arg;
+	int rc;
+
+	rc = fuse_use_either(req, (in->getattr_flags & FUSE_GETATTR_FH) != 0, in->fh);
+	if (rc < 0)
+		return rc;
+	return fuse_start_io(req, WEIR_FSOP_GETATTR);
+}
+
+/* A time that is to be now has only its NOW bit set. */
+static uint32_t
+fuse_setattr_valid(uint32_t valid)
+{
+	static const struct {
+		uint32_t wire, set;
+	} bits[] = {
+		{ FUSE_FATTR_MODE, WEIR_SET_MODE },
+		{ FUSE_FATTR_UID, WEIR_SET_UID },
+		{ FUSE_FATTR_GID, WEIR_SET_GID },
+		{ FUSE_FATTR_SIZE, WEIR_SET_SIZE },
+		{ FUSE_FATTR_ATIME, WEIR_SET_ATIME },
+		{ FUSE_FATTR_MTIME, WEIR_SET_MTIME },
+		{ FUSE_FATTR_CTIME, WEIR_SET_CTIME },
+		{ FUSE_FATTR_ATIME_NOW, WEIR_SET_ATIME_NOW },
+		{ FUSE_FATTR_MTIME_NOW, WEIR_SET_MTIME_NOW },
+	};
+	uint32_t set = 0;
+
+	for (unsigned int i = 0; i < RTE_DIM(bits); i++)
+		if ((valid & bits[i].wire) != 0)
+			set |= bits[i].set;
+	if ((set & WEIR_SET_ATIME_NOW) != 0)
+		set &= ~WEIR_SET_ATIME;
+	if ((set & WEIR_SET_MTIME_NOW) != 0)
+		set &= ~WEIR_SET_MTIME;
+	return set;
+}
+
+static bool
+fuse_setattr_is_sane(const struct fuse_setattr_in *in, uint32_t set)
+{
+	if ((in->valid & ~FUSE_FATTR_ALL) != 0)
+		return false;
+	/* chown() takes -1 for "leave it". */
+	if (((set & WEIR_SET_UID) != 0 && in->uid == UINT32_MAX) ||
+			((set & WEIR_SET_GID) != 0 && in->gid == UINT32_MAX))
+		return false;
+	/* utimensat() has nanoseconds with a meaning of their own. */
+	if (((set & WEIR_SET_ATIME) != 0 && in->atimensec >= NSEC_PER_SEC) ||
+			((set & WEIR_SET_MTIME) != 0 && in->mtimensec >= NSEC_PER_SEC) ||
+			((set & WEIR_SET_CTIME) != 0 && in->ctimensec >= NSEC_PER_SEC))
+		return false;
+	return (set & WEIR_SET_SIZE) == 0 || in->size <= INT64_MAX;
+}
+
+int WEIR_ON_WORKER
+fuse_setattr(struct weir_fuse_req *req, const void *arg)
+{
+	const struct fuse_setattr_in *in = arg;
+	uint32_t set = fuse_setattr_valid(in->valid);
+	int rc;
+
+	if (!fuse_setattr_is_sane(in, set))
+		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	rc = fuse_use_either(req, (in->valid & FUSE_FATTR_FH) != 0, in->fh);
+	if (rc < 0)
+		return rc;
+	if ((set & WEIR_SET_SIZE) != 0 && !S_ISREG(req->io.node->type))
+		return S_ISDIR(req->io.node->type) ? -EISDIR : -EINVAL;
+
+	req->io.in.setattr.valid = set;
+	req->io.in.setattr.attr = (struct weir_attr){
+		.size = in->size,
+		.atime = (int64_t)in->atime,
+		.mtime = (int64_t)in->mtime,
+		.ctime = (int64_t)in->ctime,
+		.atime_ns = in->atimensec,
+		.mtime_ns = in->mtimensec,
+		.ctime_ns = in->ctimensec,
+		.mode = in->mode & 07777,
+		.uid = in->uid,
+		.gid = in->gid,
+	};
+	return fuse_start_io(req, WEIR_FSOP_SETATTR);
+}
+
+int WEIR_ON_WORKER
+fuse_readlink(struct weir_fuse_req *req, const void *arg)
+{
+	(void)arg;
+	if (!S_ISLNK(req->io.node->type))
+		return -EINVAL;
+	req->io.in.io.len = fuse_body_room(req, FUSE_TARGET_MAX, &req->io.iov);
+	return fuse_start_io(req, WEIR_FSOP_READLINK);
+}
+
+int WEIR_ON_WORKER
+fuse_access(struct weir_fuse_req *req, const void *arg)
+{
+	const struct fuse_access_in *in = arg;
+
+	if ((in->mask & ~(uint32_t)(R_OK | W_OK | X_OK)) != 0)
+		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	req->io.in.access.mask = in->mask;
+	return fuse_start_io(req, WEIR_FSOP_ACCESS);
+}
+
+int WEIR_ON_WORKER
+fuse_statfs(struct weir_fuse_req *req, const void *arg)
+{
+	(void)arg;
+	return fuse_start_io(req, WEIR_FSOP_STATFS);
+}
+
+int WEIR_ON_WORKER
+fuse_statfs_reply(struct weir_fuse_req *req, int res)
+{
+	const struct weir_statfs *st = &req->io.out.statfs;
+	const struct fuse_statfs_out out = {
+		.blocks = st->blocks,
+		.bfree = st->bfree,
+		.bavail = st->bavail,
+		.files = st->files,
+		.ffree = st->ffree,
+		.bsize = st->bsize,
+		.namelen = st->namelen,
+		.frsize = st->frsize,
+	};
+
+	(void)res;
+	return fuse_body(req, &out, sizeof(out));
+}

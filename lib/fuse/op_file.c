@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "fuse.h"
+
+/* From OPEN, OPENDIR and CREATE to RELEASE and RELEASEDIR. */
+
+/* The flags that mean something for a file that is there; O_TMPFILE or O_PATH would do harm. */
+#define OPEN_FLAGS (O_ACCMODE | O_APPEND | O_DIRECT | O_NOATIME | O_SYNC | O_TRUNC)
+
+static uint32_t
+fuse_open_flags(const struct weir_fuse_req *req, uint32_t flags)
+{
+	flags &= OPEN_FLAGS;
+	return req->sess->o_trunc ? flags : flags & ~(uint32_t)O_TRUNC;
+}
+
+int WEIR_ON_WORKER
+fuse_open(struct weir_fuse_req *req, const void *arg)
+{
+	const struct fuse_open_in *in = arg;
+	uint32_t type = req->io.node->type;
+	int rc;
+
+	/* Guests open pipes, sockets and devices themselves; here they would block, or worse. */
+	if (!S_ISREG(type))
+		return S_ISDIR(type) ? -EISDIR : -EINVAL;
+	rc = fuse_file_new(req, weir_node_id(req->sess->dev, req->io.node),
+			fuse_open_flags(req, in->flags));
+	if (rc < 0)
+		return rc;
+	return fuse_start_io(req, WEIR_FSOP_OPEN);
+}
+
+int WEIR_ON_WORKER
+fuse_opendir(struct weir_fuse_req *req, const void *arg)
+{
+	int rc;
+
+	(void)arg;
+	rc = fuse_file_new(req, weir_node_id(req->sess->dev, req->io.node), O_DIRECTORY);
+	if (rc < 0)
+		return rc;
+	return fuse_start_io(req, WEIR_FSOP_OPENDIR);
+}
+
+/* No KEEP_CACHE: what the guest cached may be stale by the next open. */
+int WEIR_ON_WORKER
+fuse_open_reply(struct weir_fuse_req *req, int res)
+{
+	const struct fuse_open_out out = { .fh = req->fh };
+
+	(void)res;
+	fuse_file_opened(req);
+	return fuse_body(req, &out, sizeof(out));
+}
+
+void WEIR_ON_WORKER
+fuse_open_undo(struct weir_fuse_req *req)
+{
+	fuse_file_unwanted(req->file);
+}
+
+int WEIR_ON_WORKER
+fuse_create(struct weir_fuse_req *req, const void *arg)
+{
+	const struct fuse_create_in *in = arg;
+	int rc;
+
+	if ((in->mode & S_IFMT) != 0 && !S_ISREG(in->mode))
+		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	req->io.in.create.mode = S_IFREG | (in->mode & 07777);
+	req->io.in.create.umask = in->umask & 0777;
+	rc = fuse_file_new(req, 0, (in->flags & (OPEN_FLAGS | O_EXCL)) | O_CREAT);
+	if (rc < 0)
+		return rc;
+	return fuse_start_io(req, WEIR_FSOP_CREATE);
+}
+
+/* The file takes over a reference to its node; false: the driver gave none. */
+static bool WEIR_ON_WORKER
+fuse_create_own(struct weir_fuse_req *req, struct weir_node *node)
+{
+	if (node == NULL || node == req->sess->root || !S_ISREG(node->type))
+		return false;
+	req->file->base.node = weir_node_id(req->sess->dev, node);
+	return true;
+}
+
+int WEIR_ON_WORKER
+fuse_create_reply(struct weir_fuse_req *req, int res)
+{
+	const struct weir_entry *entry = &req->io.out.entry;
+	struct {
+		struct fuse_entry_out entry;
+		struct fuse_open_out open;
+	} out = { .open = { .fh = req->fh } };
+
+	(void)res;
+	if (!fuse_create_own(req, entry->node)) {
+		fuse_entry_undo(req);
+		return fuse_fail(req, FUSE_FAULT_BACKEND, -EIO);
+	}
+	/* One reference for the file, one for the ledger. */
+	weir_node_ref(req->sess->dev, entry->node);
+	fuse_fill_entry(req->sess, &out.entry, entry);
+	fuse_file_opened(req);
+	return fuse_body(req, &out, sizeof(out));
+}
+
+void WEIR_ON_WORKER
+fuse_create_undo(struct weir_fuse_req *req)
+{
+	if (fuse_create_own(req, req->io.out.entry.node))
+		fuse_file_unwanted(req->file);
+	else
+		fuse_entry_undo(req);
+}
+
+/* The request's end closes the file, unless others use it still: then theirs does. */
+int WEIR_ON_WORKER
+fuse_release(struct weir_fuse_req *req, const void *arg)
+{
+	(void)arg;
+	if (!fuse_file_close(req->sess, req->file))
+		return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
+	fuse_finish(req, 0);
+	return 0;
+}

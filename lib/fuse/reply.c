@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <errno.h>
+
+#include "fuse.h"
+
+/*
+ * The one way out. An error is in -511..0: guests take others for restart codes or for byte counts,
+ * and those before 6.18 do not check. A length is what was written into the chain.
+ */
+
+static void WEIR_ON_WORKER
+fuse_ended(struct weir_fuse_req *req)
+{
+	fuse_stats_end(req);
+	req->state = FUSE_REQ_ENDED;
+	if ((req->flags & FUSE_REQ_DETACHED) == 0)
+		req->complete(req, req->out_done);
+	else if ((req->flags & FUSE_REQ_FENCED) != 0)
+		req->released(req);
+}
+
+static void WEIR_ON_WORKER
+fuse_close_done(struct weir_fsreq *io, int res)
+{
+	struct weir_fuse_req *req = container_of(io, struct weir_fuse_req, io);
+
+	(void)res; /* close() has no error that a guest could act on: FLUSH told it before */
+	fuse_file_free(req->sess, req->file);
+	req->file = NULL;
+	fuse_ended(req);
+}
+
+static void WEIR_ON_WORKER
+fuse_answered(struct weir_fuse_req *req)
+{
+	struct weir_fuse_session *sess = req->sess;
+	struct fuse_file *file = req->file;
+
+	RTE_ASSERT(req->state == FUSE_REQ_NEW || req->state == FUSE_REQ_IN_BACKEND);
+	req->state = FUSE_REQ_ANSWERED;
+	req->file = NULL;
+	fuse_req_drop(req);
+	if (file != NULL && fuse_file_put(sess, file)) {
+		fuse_req_step(req, FUSE_REQ_ANSWERED, FUSE_REQ_CLOSING);
+		req->file = file;
+		fuse_file_release(sess, file, &req->io, fuse_close_done);
+		return;
+	}
+	fuse_ended(req);
+}
+
+void WEIR_ON_WORKER
+fuse_finish_silent(struct weir_fuse_req *req)
+{
+	req->error = 0;
+	req->out_done = 0;
+	fuse_answered(req);
+}
+
+void WEIR_ON_WORKER
+fuse_finish(struct weir_fuse_req *req, int res)
+{
+	struct fuse_out_header head = { .len = sizeof(head), .unique = req->unique };
+	struct weir_iov out = req->out;
+
+	RTE_ASSERT(res >= -FUSE_ERRNO_MAX);
+	req->error = RTE_MIN(res, 0);
+	req->out_done = 0;
+	if ((req->flags & FUSE_REQ_DETACHED) == 0 && (req->op->flags & FUSE_OP_NO_REPLY) == 0 &&
+			req->out_len >= sizeof(head)) {
+		head.len += RTE_MAX(res, 0);
+		head.error = req->error;
+		RTE_ASSERT(head.len <= req->out_len);
+		weir_iov_write(&out, &head, sizeof(head));
+		req->out_done = head.len;
+	}
+	fuse_answered(req);
+}
+
+static void WEIR_ON_WORKER
+fuse_io_done(struct weir_fsreq *io, int res)
+{
+	struct weir_fuse_req *req = container_of(io, struct weir_fuse_req, io);
+	const struct fuse_op *op = req->op;
+	int limit = (op->flags & FUSE_OP_COUNT) != 0 ? (int)io->in.io.len : 0;
+
+	RTE_ASSERT(req->state == FUSE_REQ_IN_BACKEND);
+	if (res < -FUSE_ERRNO_MAX || res > limit) {
+		fuse_stats_fault(req->sess, FUSE_FAULT_BACKEND);
+		/* What opened or made something has done so; a count that is too high is no data. */
+		res = res > 0 && limit == 0 ? 0 : -EIO;
+	}
+	if (res >= 0 && !fuse_req_is_live(req)) {
+		if (op->undo != NULL)
+			op->undo(req);
+		res = -ENOTCONN;
+	} else if (res >= 0 && op->reply != NULL) {
+		res = op->reply(req, res);
+	}
+	fuse_finish(req, res);
+}
+
+int WEIR_ON_WORKER
+fuse_start_io(struct weir_fuse_req *req, enum weir_fsop verb)
+{
+	req->io.op = verb;
+	req->io.chan = weir_fsdev_channel(req->sess->dev);
+	req->io.done = fuse_io_done;
+	fuse_req_step(req, FUSE_REQ_NEW, FUSE_REQ_IN_BACKEND);
+	weir_fsdev_submit(&req->io);
+	return 0;
+}
+
+uint32_t WEIR_ON_WORKER
+fuse_body_room(const struct weir_fuse_req *req, uint32_t n, struct weir_iov *out)
+{
+	*out = req->out;
+	weir_iov_skip(out, sizeof(struct fuse_out_header));
+	weir_iov_limit(out, n);
+	return out->left;
+}
+
+int WEIR_ON_WORKER
+fuse_body(struct weir_fuse_req *req, const void *body, size_t n)
+{
+	struct weir_iov out;
+
+	fuse_body_room(req, n, &out);
+	weir_iov_write(&out, body, n);
+	return (int)n;
+}
+
+void WEIR_ON_WORKER
+fuse_req_drop(struct weir_fuse_req *req)
+{
+	struct weir_fsreq *io = &req->io;
+
+	if (io->node != NULL)
+		fuse_node_put(req->sess, io->node);
+	if (io->newnode != NULL)
+		fuse_node_put(req->sess, io->newnode);
+	io->node = NULL;
+	io->newnode = NULL;
+	io->file = NULL;
+	if (req->file != NULL) {
+		/* Only a record that was never opened gets here: freed with its last reference. */
+		fuse_file_put(req->sess, req->file);
+		req->file = NULL;
+	}
+	if (req->arg != req->arg_inline) {
+		rte_mempool_put(fuse_arg_pool, req->arg);
+		req->arg = req->arg_inline;
+	}
+}
