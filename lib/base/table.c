@@ -515,6 +515,12 @@ weir_table_handle(const struct weir_table *table, const void *rec)
 	return state >> 32 << 32 | index;
 }
 
+void *
+weir_table_at(const struct weir_table *table, uint32_t index)
+{
+	return table_rec(table, index);
+}
+
 uint32_t
 weir_table_end(const struct weir_table *table)
 {

@@ -142,6 +142,7 @@ alloc_gives_a_zeroed_record_that_its_handle_finds(void **state)
 	assert_int_equal(weir_table_alloc(table, &handle, &rec), 0);
 	assert_true(handle >> 32 != 0);
 	assert_int_equal(weir_table_handle(table, rec), handle);
+	assert_ptr_equal(weir_table_at(table, weir_table_index(handle)), rec);
 	assert_int_equal(weir_table_used(table), 1);
 	memset(rec, 0xff, REC_SIZE);
 
