@@ -64,6 +64,12 @@ weir_channel_priv(const struct weir_channel *chan)
 	return (void *)(uintptr_t)chan->priv;
 }
 
+struct weir_worker *
+weir_channel_worker(const struct weir_channel *chan)
+{
+	return weir_worker_at(chan->worker);
+}
+
 struct weir_channel *
 weir_fsdev_channel_at(const struct weir_fsdev *dev, unsigned int worker)
 {

@@ -177,7 +177,7 @@ struct weir_fsreq {
 			uint32_t flags; /**< READ, WRITE: O_ flags of the open file now */
 		} io;
 	} in;
-	struct weir_iov iov; /**< READ: where to. WRITE: where from */
+	struct weir_iov iov; /**< READ, READLINK: where to. WRITE: where from */
 
 	/**
 	 * READDIR: takes one entry. Called by the driver on the request's worker.

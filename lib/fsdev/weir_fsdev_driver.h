@@ -101,6 +101,8 @@ void *weir_fsdev_priv(const struct weir_fsdev *dev);
 const void *weir_fsdev_params(const struct weir_fsdev *dev);
 struct weir_fsdev *weir_channel_fsdev(const struct weir_channel *chan);
 void *weir_channel_priv(const struct weir_channel *chan);
+/** The worker that a channel belongs to. */
+struct weir_worker *weir_channel_worker(const struct weir_channel *chan);
 /** The channel of dev on worker i: for messages between channels. */
 struct weir_channel *weir_fsdev_channel_at(const struct weir_fsdev *dev, unsigned int worker);
 
