@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#ifndef MEM_INODE_H
+#define MEM_INODE_H
+
+/* What the files of memfs share. */
+
+#include <limits.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <rte_common.h>
+
+#include "memfs.h"
+#include "pool.h"
+
+struct memfs_inode {
+	uint32_t mode;
+	uint32_t nlink;
+	uint32_t uid, gid;
+	uint32_t rdev;
+	uint32_t refs;
+	uint64_t size;
+	uint64_t nb_pages;
+	struct timespec atime, mtime, ctime;
+	union {
+		struct {
+			uint32_t parent;
+			uint32_t first, last; /* entries, in order of their cookies */
+			uint32_t nb_dirs; /* among them */
+			uint64_t next_cookie;
+		} dir;
+		struct {
+			uint32_t root; /* page of the top level, 0 for none */
+			uint32_t depth; /* levels of page tables above the pages */
+		} map;
+		uint32_t target; /* page with the text of a symbolic link */
+	};
+
+	/* Written by whoever puts later, and by the user when it settles. */
+	uint32_t late_puts;
+	uint32_t late_next;
+};
+
+struct memfs_name {
+	uint64_t cookie; /* unique in its directory for all time */
+	uint32_t dir;
+	uint32_t ino;
+	uint32_t prev, next; /* in the directory */
+	uint32_t hash_next;
+	uint32_t len;
+	char text[NAME_MAX + 1];
+};
+
+struct memfs {
+	struct mem_pool inodes;
+	struct mem_pool names;
+	struct mem_pool pages;
+	uint32_t *buckets; /* names by directory and text */
+	uint32_t bucket_mask;
+	uint64_t seed;
+
+	/* Inodes with late_puts: pushed by the one who puts later, taken by the user. */
+	uint32_t late __rte_cache_aligned;
+};
+
+static inline struct memfs_inode *
+memfs_inode(const struct memfs *fs, uint32_t ino)
+{
+	return mem_pool_at(&fs->inodes, ino);
+}
+
+static inline struct timespec
+memfs_now(void)
+{
+	struct timespec now;
+
+	/* Answered by the vDSO, without a system call. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now;
+}
+
+/* A read happened: moves atime as mount option relatime has it. */
+void memfs_accessed(struct memfs_inode *inode);
+
+/* A zeroed inode with times, no name yet and no reference; 0 when there is none left. */
+uint32_t memfs_inode_alloc(struct memfs *fs, const struct memfs_new *what);
+/* Frees an inode that has neither name nor reference, with its content; others stay. */
+void memfs_inode_release(struct memfs *fs, uint32_t ino);
+
+/* Makes a file size bytes long: cuts pages off, or leaves a hole. */
+void memfs_map_resize(struct memfs *fs, struct memfs_inode *inode, uint64_t size);
+
+#endif /* MEM_INODE_H */

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/*
+ * The content of regular files: a tree of page tables that grows at its root, with holes where
+ * nothing was written. Bytes behind the end of the file in its last page are always zero.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "inode.h"
+
+#define MAP_BITS  10
+#define MAP_SLOTS (1u << MAP_BITS) /* of a uint32_t each: one page */
+
+/* Pages under a table that has depth levels below it, itself included. */
+static uint64_t
+map_span(uint32_t depth)
+{
+	return UINT64_C(1) << (MAP_BITS * depth);
+}
+
+static uint32_t
+map_find(const struct memfs *fs, const struct memfs_inode *inode, uint64_t index)
+{
+	uint32_t depth = inode->map.depth;
+	uint32_t page = inode->map.root;
+	const uint32_t *table;
+
+	if (index >= map_span(depth))
+		return 0;
+	for (; depth > 0 && page != 0; depth--) {
+		table = mem_pool_at(&fs->pages, page);
+		page = table[index >> (MAP_BITS * (depth - 1)) & (MAP_SLOTS - 1)];
+	}
+	return page;
+}
+
+static uint32_t
+map_alloc_table(struct memfs *fs)
+{
+	uint32_t page = mem_pool_alloc(&fs->pages);
+
+	if (page != 0)
+		memset(mem_pool_at(&fs->pages, page), 0, MEMFS_PAGE_SIZE);
+	return page;
+}
+
+/* Adds levels on top until index is within. Tables that were made stay when space runs out. */
+static int
+map_raise(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
+{
+	uint32_t *table;
+	uint32_t page;
+
+	while (index >= map_span(inode->map.depth)) {
+		if (inode->map.root != 0) {
+			page = map_alloc_table(fs);
+			if (page == 0)
+				return -ENOSPC;
+			table = mem_pool_at(&fs->pages, page);
+			table[0] = inode->map.root;
+			inode->map.root = page;
+		}
+		inode->map.depth++;
+	}
+	return 0;
+}
+
+/* Where the number of a page stands; the number is 0 in a hole. NULL when space runs out. */
+static uint32_t *
+map_slot(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
+{
+	uint32_t *slot = &inode->map.root;
+	uint32_t *table;
+	uint32_t depth;
+
+	if (map_raise(fs, inode, index) < 0)
+		return NULL;
+	for (depth = inode->map.depth; depth > 0; depth--) {
+		if (*slot == 0)
+			*slot = map_alloc_table(fs);
+		if (*slot == 0)
+			return NULL;
+		table = mem_pool_at(&fs->pages, *slot);
+		slot = &table[index >> (MAP_BITS * (depth - 1)) & (MAP_SLOTS - 1)];
+	}
+	return slot;
+}
+
+/* Frees the pages from the from-th on below a slot, and what has become empty with them. */
+static void
+map_cut(struct memfs *fs, struct memfs_inode *inode, uint32_t *slot, uint32_t depth, uint64_t from)
+{
+	uint64_t span, i;
+	uint32_t *table;
+
+	if (*slot == 0 || from >= map_span(depth))
+		return;
+	if (depth > 0) {
+		span = map_span(depth - 1);
+		table = mem_pool_at(&fs->pages, *slot);
+		for (i = from / span; i < MAP_SLOTS; i++)
+			map_cut(fs, inode, &table[i], depth - 1,
+					i == from / span ? from % span : 0);
+	}
+	if (from > 0)
+		return;
+	mem_pool_free(&fs->pages, *slot);
+	*slot = 0;
+	if (depth == 0)
+		inode->nb_pages--;
+}
+
+void
+memfs_map_resize(struct memfs *fs, struct memfs_inode *inode, uint64_t size)
+{
+	uint32_t tail = size % MEMFS_PAGE_SIZE;
+	uint32_t page;
+
+	if (size < inode->size) {
+		map_cut(fs, inode, &inode->map.root, inode->map.depth,
+				(size + MEMFS_PAGE_SIZE - 1) / MEMFS_PAGE_SIZE);
+		if (inode->map.root == 0)
+			inode->map.depth = 0;
+		page = tail > 0 ? map_find(fs, inode, size / MEMFS_PAGE_SIZE) : 0;
+		if (page != 0)
+			memset((uint8_t *)mem_pool_at(&fs->pages, page) + tail, 0,
+					MEMFS_PAGE_SIZE - tail);
+	}
+	inode->size = size;
+}
+
+int
+memfs_read(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t len, struct weir_iov *iov)
+{
+	struct memfs_inode *inode = memfs_inode(fs, ino);
+	uint64_t left = inode->size - RTE_MIN(off, inode->size);
+	uint32_t done, n, in, page;
+	const uint8_t *from;
+
+	left = RTE_MIN(left, iov->left);
+	len = (uint32_t)RTE_MIN(len, left);
+	for (done = 0; done < len; done += n, off += n) {
+		in = off % MEMFS_PAGE_SIZE;
+		n = RTE_MIN(len - done, MEMFS_PAGE_SIZE - in);
+		page = map_find(fs, inode, off / MEMFS_PAGE_SIZE);
+		if (page == 0) {
+			weir_iov_zero(iov, n);
+		} else {
+			from = mem_pool_at(&fs->pages, page);
+			weir_iov_write(iov, from + in, n);
+		}
+	}
+	memfs_accessed(inode);
+	return (int)len;
+}
+
+/* The bytes of a page, made where there was a hole; NULL when space runs out. */
+static uint8_t *
+map_page(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
+{
+	uint32_t *slot = map_slot(fs, inode, index);
+	uint8_t *bytes;
+
+	if (slot == NULL)
+		return NULL;
+	if (*slot != 0)
+		return mem_pool_at(&fs->pages, *slot);
+	*slot = mem_pool_alloc(&fs->pages);
+	if (*slot == 0)
+		return NULL;
+	inode->nb_pages++;
+	bytes = mem_pool_at(&fs->pages, *slot);
+	memset(bytes, 0, MEMFS_PAGE_SIZE);
+	return bytes;
+}
+
+int
+memfs_write(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t len, struct weir_iov *iov)
+{
+	struct memfs_inode *inode = memfs_inode(fs, ino);
+	uint32_t done, n, in;
+	uint8_t *to;
+
+	len = (uint32_t)RTE_MIN(len, iov->left);
+	if (len == 0)
+		return 0;
+	if (off >= MEMFS_MAX_FILE_SIZE)
+		return -EFBIG;
+	len = (uint32_t)RTE_MIN(len, MEMFS_MAX_FILE_SIZE - off);
+	for (done = 0; done < len; done += n, off += n) {
+		in = off % MEMFS_PAGE_SIZE;
+		n = RTE_MIN(len - done, MEMFS_PAGE_SIZE - in);
+		to = map_page(fs, inode, off / MEMFS_PAGE_SIZE);
+		if (to == NULL)
+			break;
+		weir_iov_read(iov, to + in, n);
+	}
+	if (done == 0)
+		return -ENOSPC;
+	inode->size = RTE_MAX(inode->size, off);
+	inode->mtime = memfs_now();
+	inode->ctime = inode->mtime;
+	return (int)done;
+}
