@@ -271,8 +271,7 @@ decode_long_key_leaves_room_for_the_reason(void **state)
 	memset(key, 'k', sizeof(key) - 1);
 	key[sizeof(key) - 1] = '\0';
 	snprintf(text, sizeof(text), "{\"%s\":1}", key);
-	key[64] = '\0';
-	strcat(key, ": unknown parameter");
+	snprintf(key + 64, sizeof(key) - 64, ": unknown parameter");
 	assert_refused(text, key);
 }
 

@@ -237,7 +237,7 @@ comment_begins_only_at_a_word(void **state)
 static void
 line_malformed_is_refused(void **state)
 {
-	char line[512] = "hold";
+	char line[512];
 
 	assert_refused("hold 'a", -32602, "no closing '");
 	assert_refused("hold \"a", -32602, "no closing \"");
@@ -261,8 +261,10 @@ line_malformed_is_refused(void **state)
 			"Invalid parameters: name: given twice");
 	assert_refused("fsdev_aio_create \xff", -32602, "Invalid parameters: name: must be UTF-8");
 
-	for (int i = 0; i < 128; i++)
-		strcat(line, " a");
+	memset(line, ' ', sizeof(line));
+	for (int i = 0; i <= 128; i++)
+		line[2 * i] = 'a';
+	line[2 * 129] = '\0';
 	assert_refused(line, -32602, "more than 128 words");
 }
 
