@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -352,9 +353,41 @@ guard_fault_outside_guest_memory_goes_to_previous_handler(void **state)
 	assert_int_equal(WTERMSIG(status), SIGBUS);
 }
 
-/* A SIGBUS that was sent carries no address, whatever the rest of its siginfo looks like. */
+static void
+child_unmoved(int sig, siginfo_t *info, void *context)
+{
+	_exit(info->si_code == SI_QUEUE ? 45 : 46);
+}
+
+/* What a sender writes into a siginfo is no fault, even where it looks like a guest's address. */
 static void
 guard_sent_signal_is_not_taken_for_a_fault(void **state)
+{
+	const struct sigaction prev = { .sa_sigaction = child_unmoved, .sa_flags = SA_SIGINFO };
+	int status, fd = file_make(PAGE);
+	struct weir_memmap *map = map_make(fd, PAGE);
+	siginfo_t info = { .si_signo = SIGBUS, .si_code = SI_QUEUE };
+	pid_t pid;
+
+	info.si_addr = map->regions[0].addr;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		sigaction(SIGBUS, &prev, NULL);
+		if (weir_memmap_guard_install() < 0)
+			_exit(1);
+		syscall(SYS_rt_sigqueueinfo, getpid(), SIGBUS, &info);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 45);
+	weir_memmap_put(map);
+	close(fd);
+}
+
+static void
+guard_sent_signal_has_its_default_effect(void **state)
 {
 	struct rlimit no_core = { 0, 0 };
 	int status;
@@ -380,6 +413,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guard_fault_outside_guest_memory_goes_to_previous_handler),
 		cmocka_unit_test(guard_sent_signal_is_not_taken_for_a_fault),
+		cmocka_unit_test(guard_sent_signal_has_its_default_effect),
 		cmocka_unit_test(create_unsorted_regions_are_sorted),
 		cmocka_unit_test(create_unaligned_offset_maps_the_right_bytes),
 		cmocka_unit_test(create_bad_table_is_refused),

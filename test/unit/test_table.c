@@ -234,6 +234,27 @@ alloc_beyond_what_is_there_waits_for_maintain(void **state)
 	weir_table_destroy(table);
 }
 
+/* So that the last chunks drain and their memory can go back. */
+static void
+alloc_prefers_the_first_chunks(void **state)
+{
+	struct weir_table *table = table_make(10 * CHUNK_RECS);
+	uint64_t handles[3 * CHUNK_RECS], handle;
+	unsigned int i;
+	void *rec;
+
+	for (i = 0; i < RTE_DIM(handles); i++)
+		handles[i] = table_take_one(table, &rec);
+	assert_int_equal(weir_table_maintain(table), 0);
+	table_drop_handle(table, handles[2 * CHUNK_RECS]);
+	table_drop_handle(table, handles[5]);
+	handle = table_take_one(table, &rec);
+	assert_int_equal(weir_table_index(handle), weir_table_index(handles[5]));
+	handle = table_take_one(table, &rec);
+	assert_int_equal(weir_table_index(handle), weir_table_index(handles[2 * CHUNK_RECS]));
+	weir_table_destroy(table);
+}
+
 static void
 maintain_gives_memory_of_free_chunks_back(void **state)
 {
@@ -501,6 +522,64 @@ table_under_many_threads_keeps_every_record_whole(void **state)
 	weir_table_destroy(shared_table);
 }
 
+#define NB_FEW 4u
+
+static struct rec *
+few_take(uint64_t *handle)
+{
+	void *rec;
+
+	if (weir_table_alloc(shared_table, handle, &rec) < 0)
+		return NULL;
+	if (atomic_exchange(&((struct rec *)rec)->stamp, *handle) != 0)
+		nb_wrong++;
+	nb_found++;
+	return rec;
+}
+
+static void *
+few_main(void *arg)
+{
+	struct rec *first, *second;
+	uint64_t one, two;
+	unsigned int step;
+
+	for (step = 0; step < NB_STEPS; step++) {
+		first = few_take(&one);
+		second = few_take(&two);
+		/* The first comes back while the one that followed it is still out. */
+		if (first != NULL)
+			stress_release(first, one);
+		if (second != NULL)
+			stress_release(second, two);
+	}
+	return NULL;
+}
+
+/* Few records that come and go fast: one that is given to two at once shows here. */
+static void
+table_of_few_records_under_many_threads_gives_each_to_one(void **state)
+{
+	pthread_t threads[NB_THREADS];
+	uint64_t handle;
+	unsigned int i;
+	void *rec;
+
+	shared_table = table_make(NB_FEW);
+	nb_found = 0;
+	for (i = 0; i < NB_THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, few_main, NULL), 0);
+	for (i = 0; i < NB_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(nb_wrong, 0);
+	assert_true(nb_found > 0);
+	assert_int_equal(weir_table_used(shared_table), 0);
+	for (i = 0; i < NB_FEW; i++)
+		assert_int_equal(weir_table_alloc(shared_table, &handle, &rec), 0);
+	assert_int_equal(weir_table_alloc(shared_table, &handle, &rec), -ENFILE);
+	weir_table_destroy(shared_table);
+}
+
 int
 main(void)
 {
@@ -510,11 +589,13 @@ main(void)
 		cmocka_unit_test(alloc_gives_a_zeroed_record_that_its_handle_finds),
 		cmocka_unit_test(get_stale_or_forged_handle_finds_nothing),
 		cmocka_unit_test(alloc_beyond_what_is_there_waits_for_maintain),
+		cmocka_unit_test(alloc_prefers_the_first_chunks),
 		cmocka_unit_test(maintain_gives_memory_of_free_chunks_back),
 		cmocka_unit_test(maintain_keeps_what_a_small_table_needs),
 		cmocka_unit_test(walk_sees_each_living_record_once),
 		cmocka_unit_test(table_of_five_million_records_fits),
 		cmocka_unit_test(table_under_many_threads_keeps_every_record_whole),
+		cmocka_unit_test(table_of_few_records_under_many_threads_gives_each_to_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
