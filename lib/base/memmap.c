@@ -126,15 +126,17 @@ guard_repair(uintptr_t addr)
 static void
 guard_chain(int sig, siginfo_t *info, void *context)
 {
-	if ((guard_prev.sa_flags & SA_SIGINFO) != 0) {
-		guard_prev.sa_sigaction(sig, info, context);
-	} else if (guard_prev.sa_handler == SIG_IGN && info->si_code <= 0) {
+	bool sent = info->si_code <= 0;
+
+	if (guard_prev.sa_handler == SIG_IGN && sent)
 		return;
-	} else if (guard_prev.sa_handler == SIG_DFL || guard_prev.sa_handler == SIG_IGN) {
+	if (guard_prev.sa_handler == SIG_DFL || guard_prev.sa_handler == SIG_IGN) {
 		/* A fault comes again when we return; a signal that somebody sent does not. */
 		signal(sig, SIG_DFL);
-		if (info->si_code <= 0)
+		if (sent)
 			raise(sig);
+	} else if ((guard_prev.sa_flags & SA_SIGINFO) != 0) {
+		guard_prev.sa_sigaction(sig, info, context);
 	} else {
 		guard_prev.sa_handler(sig);
 	}

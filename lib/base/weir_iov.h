@@ -22,7 +22,7 @@
 struct weir_iov {
 	const struct weir_memmap *map;
 	const struct weir_seg *seg; /**< the current segment */
-	uint32_t nb_segs;	    /**< segments left, the current one included */
+	uint32_t nb_segs;	    /**< segments left, the current one included, or more */
 	uint32_t seg_off;	    /**< bytes of the current segment already behind us */
 	size_t left;		    /**< bytes left in all */
 };
@@ -43,7 +43,7 @@ size_t weir_iov_zero(struct weir_iov *iov, size_t n);
 /** Advances by up to n bytes without touching memory. Returns the bytes skipped. */
 size_t weir_iov_skip(struct weir_iov *iov, size_t n);
 
-/** Shortens the cursor to at most n bytes; segments behind that are no longer reached. */
+/** Shortens the cursor to at most n bytes; segments behind that still count, but are not reached. */
 void weir_iov_limit(struct weir_iov *iov, size_t n);
 
 /**

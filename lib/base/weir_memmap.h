@@ -13,7 +13,8 @@
  *
  * A front end can truncate the file behind a region: the next access is a SIGBUS. A handler that
  * weir_memmap_guard_install() sets up puts zero pages there and marks the map broken, so that the
- * fault stays the matter of one device.
+ * fault stays the matter of one device. A system call on such memory raises no signal: it fails
+ * with -EFAULT and leaves the map as it is.
  */
 
 #include <stdatomic.h>
@@ -59,8 +60,9 @@ struct weir_memmap_src {
  * Maps nb regions read-write and shared, and returns the snapshot with one reference.
  * Regions may come in any order; the file must be at least fd_off + size long.
  *
- * @return 0, or -EINVAL (no region, too many, size 0, wrap-around, overlap), -ENOMEM, or the
- *   errno of fstat or mmap. *out is untouched on error.
+ * @return 0, or -EINVAL (no region, too many, size 0, wrap-around, overlap, file too short),
+ *   -ENOMEM (also when 4096 regions are mapped already), or the errno of fstat or mmap. *out is
+ *   untouched on error.
  */
 int weir_memmap_create(const struct weir_memmap_src *src, unsigned int nb, struct weir_memmap **out);
 

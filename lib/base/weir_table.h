@@ -29,7 +29,7 @@ struct weir_table;
 struct weir_table_cfg {
 	const char *name;     /**< for the memory file, copied */
 	uint32_t rec_size;    /**< bytes of one record, at most 1 MiB, rounded up to 8 */
-	uint32_t max_recs;    /**< most records ever; only address space is reserved for them */
+	uint32_t max_recs;    /**< most records ever, below 2^31; only address space is reserved */
 	/** Records by which the table grows; 0: a good default. Rounded up to a power of two and to
 	 * whole pages. */
 	uint32_t chunk_recs;
@@ -106,8 +106,8 @@ uint32_t weir_table_end(const struct weir_table *table);
 uint32_t weir_table_used(const struct weir_table *table);
 
 /**
- * Extends the table when few records are free, and gives memory of wholly free chunks at its end
- * back. Control calls it often (the control loop's tick); it costs nothing when nothing is due.
+ * Extends the table when few records are free, and gives memory of wholly free chunks back when
+ * many are. Control calls it often (the control loop's tick); it costs nothing when nothing is due.
  *
  * @return 0, or -ENOMEM when the system gave no memory (workers then see -EAGAIN).
  */

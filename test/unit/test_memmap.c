@@ -248,6 +248,9 @@ guard_truncated_file_reads_zeroes_and_marks_its_map(void **state)
 	memset(addr, 0xaa, 4 * PAGE);
 	memset(other->regions[0].addr, 0xbb, 4 * PAGE);
 	assert_int_equal(ftruncate(fd, PAGE), 0);
+	assert_int_equal(pread(other_fd, addr + PAGE, 1, 0), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_false(atomic_load(&map->broken));
 
 	for (i = 0; i < PAGE; i++)
 		assert_int_equal(addr[2 * PAGE + i], 0);
