@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/*
+ * Life of a local folder. The folder is opened by a helper, since it may be on a server that does
+ * not answer:
+ *
+ *   create --job--> root_run --> root_done --> created
+ *             '-- no answer in time: created(-ETIMEDOUT); root_done frees, whenever it comes
+ *   destroy --job--> close_run --> close_done --> freed
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+#include <rte_errno.h>
+
+#include "aio.h"
+
+#define AIO_CREATE_MS 10000
+/* How soon to look again whether the last helper has left. */
+#define AIO_CLOSE_MS    1
+#define AIO_CACHE_MAX   16384
+#define XFS_SUPER_MAGIC 0x58465342 /* not in linux/magic.h */
+
+/* File systems whose cached state answers at once, and whether their handles hold for ever. */
+static const struct {
+	int64_t magic;
+	bool handles;
+} aio_local_types[] = {
+	{ BTRFS_SUPER_MAGIC, true },
+	{ EXT4_SUPER_MAGIC, true },
+	{ F2FS_SUPER_MAGIC, true },
+	{ OVERLAYFS_SUPER_MAGIC, false },
+	{ RAMFS_MAGIC, false },
+	{ TMPFS_MAGIC, true },
+	{ XFS_SUPER_MAGIC, true },
+};
+
+static const char *const aio_write_aliases[] = { "max_xfer_size", NULL };
+static const char *const aio_skip_aliases[] = { "enable_skip_rw", NULL };
+static const char *const aio_uring_choices[] = { "auto", "off", NULL };
+static const char *const aio_handle_choices[] = { "auto", "never", NULL };
+
+static const struct weir_param aio_params[] = {
+	WEIR_PARAM(aio_params, root_path, WEIR_STR, .flags = WEIR_PARAM_REQUIRED, .position = 2,
+			.help = "the folder to serve"),
+	WEIR_PARAM(aio_params, max_write, WEIR_U32, .aliases = aio_write_aliases, .def = 1 << 20,
+			.min = 4096, .max = 1 << 20, .help = "bytes of one write at most"),
+	WEIR_PARAM(aio_params, max_readahead, WEIR_U32, .def = 131072,
+			.help = "bytes that the guest may read ahead"),
+	WEIR_PARAM(aio_params, attr_valid_ms, WEIR_U32,
+			.help = "how long the guest may believe names and attributes"),
+	WEIR_PARAM(aio_params, skip_rw, WEIR_BOOL, .aliases = aio_skip_aliases,
+			.help = "answer reads and writes without doing them, to measure the rest"),
+	WEIR_PARAM(aio_params, readdirplus, WEIR_BOOL, .def = true,
+			.help = "let the guest list directories with attributes"),
+	WEIR_PARAM(aio_params, uring, WEIR_ENUM, .choices = aio_uring_choices,
+			.help = "io_uring for payload, or helper threads alone"),
+	WEIR_PARAM(aio_params, nb_helpers, WEIR_U32, .def = 8, .min = 1, .max = AIO_MAX_HELPERS,
+			.help = "threads for calls that block"),
+	WEIR_PARAM(aio_params, inode_file_handles, WEIR_ENUM, .choices = aio_handle_choices,
+			.help = "remember inodes by file handle where possible, or by descriptor"),
+	WEIR_PARAM(aio_params, max_fds, WEIR_U32, .min = 0, .max = 1 << 20,
+			.help = "descriptors to use at most; 0: a share of the process's limit"),
+	WEIR_PARAM(aio_params, enable_xattr, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
+			.help = "extended attributes"),
+	WEIR_PARAM(aio_params, enable_writeback_cache, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
+			.help = "let the guest delay writes"),
+	WEIR_PARAM(aio_params, enable_notifications, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
+			.help = "tell the guest about changes"),
+};
+
+/* Every thread of this process may use it, for ever. */
+static int
+aio_proc_open(void)
+{
+	if (aio_proc_fd < 0)
+		aio_proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return aio_proc_fd < 0 ? -errno : 0;
+}
+
+/* Handles are used where opening one of them works, which takes CAP_DAC_READ_SEARCH. */
+static void WEIR_ON_HELPER
+root_probe_handles(struct aio_fs *fs)
+{
+	struct aio_found found;
+	struct weir_attr attr;
+	int fd = -1;
+
+	fs->mount_fd = openat(fs->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fs->mount_fd < 0)
+		return;
+	if (aio_identify(fs, fs->root_fd, 0, &found, &attr) == 0)
+		fd = aio_handle_open(fs, &found.node);
+	if (fd >= 0) {
+		close(fd);
+		return;
+	}
+	close(fs->mount_fd);
+	fs->mount_fd = -1;
+}
+
+static int WEIR_ON_HELPER
+root_open(struct aio_fs *fs)
+{
+	bool handles = false;
+	struct statfs st;
+	struct statx sx;
+	unsigned int i;
+
+	fs->root_fd = open(fs->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fs->root_fd < 0 || fstatfs(fs->root_fd, &st) < 0 ||
+			statx(fs->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
+					&sx) < 0)
+		return -errno;
+	fs->root_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
+	fs->root_ino = sx.stx_ino;
+	fs->root_mount = sx.stx_mnt_id;
+	for (i = 0; i < RTE_DIM(aio_local_types); i++) {
+		if (st.f_type == aio_local_types[i].magic) {
+			fs->local = true;
+			handles = aio_local_types[i].handles;
+		}
+	}
+	if (handles && fs->handles == AIO_HANDLES_AUTO)
+		root_probe_handles(fs);
+	fs->uring = fs->local && fs->uring && aio_ring_probe();
+	return 0;
+}
+
+static void WEIR_ON_HELPER
+root_run(struct weir_job *job)
+{
+	struct aio_fs *fs = container_of(job, struct aio_fs, job);
+
+	fs->rc = root_open(fs);
+}
+
+/* From outside in; what was not made is 0, or -1 for descriptors. */
+static void WEIR_ON_CONTROL
+fs_free(struct aio_fs *fs)
+{
+	unsigned int i;
+
+	if (fs->helpers != NULL)
+		weir_helpers_destroy(fs->helpers, NULL, NULL);
+	if (fs->mount_fd >= 0)
+		close(fs->mount_fd);
+	if (fs->root_fd >= 0)
+		close(fs->root_fd);
+	if (fs->memory != NULL)
+		munmap(fs->memory, fs->memory_bytes);
+	if (fs->fds.slots != NULL)
+		aio_fdtable_fini(&fs->fds);
+	aio_fd_unclaim(fs->fds.max);
+	for (i = 0; i < AIO_DIR_LOCKS; i++)
+		pthread_mutex_destroy(&fs->dir_lock[i]);
+	free(fs->cache);
+	free(fs->root_path);
+	free(fs);
+}
+
+static size_t
+chan_memory_bytes(const struct aio_fs *fs)
+{
+	return fs->nb_bufs * fs->buf_bytes + AIO_NB_VECS * AIO_VEC_SEGS * sizeof(struct iovec);
+}
+
+/* What workers will need: they allocate nothing. Pages come as they are used. */
+static int WEIR_ON_CONTROL
+fs_alloc(struct aio_fs *fs, uint32_t max_fds)
+{
+	void *memory;
+	uint32_t max;
+	int rc;
+
+	max = aio_fd_claim(max_fds);
+	if (max == 0)
+		return -EMFILE;
+	rc = aio_fdtable_init(&fs->fds, max);
+	if (rc < 0) {
+		aio_fd_unclaim(max);
+		return rc;
+	}
+	fs->cache_mask = rte_align32prevpow2(RTE_MIN(max / 4, (uint32_t)AIO_CACHE_MAX)) - 1;
+	fs->cache = calloc(fs->cache_mask + 1, sizeof(*fs->cache));
+	if (fs->cache == NULL)
+		return -ENOMEM;
+	fs->memory_bytes = weir_workers_count() * chan_memory_bytes(fs);
+	memory = mmap(NULL, fs->memory_bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	fs->memory = memory;
+	return 0;
+}
+
+static int WEIR_ON_CONTROL
+root_node(struct aio_fs *fs)
+{
+	struct weir_fsdev *dev = fs->dev;
+	const uint64_t key[2] = { fs->root_dev, fs->root_ino };
+	struct aio_node *node;
+	struct weir_node *root;
+	uint64_t slot;
+	int rc;
+
+	rc = aio_fd_take(&fs->fds, &slot);
+	if (rc < 0)
+		return rc;
+	root = weir_fsdev_root_create(dev, key, S_IFDIR);
+	if (root == NULL)
+		return -ENOMEM;
+	aio_fd_set(&fs->fds, slot, fs->root_fd);
+	fs->root_fd = -1;
+	node = weir_node_priv(root);
+	node->dev = fs->root_dev;
+	node->local = fs->local;
+	atomic_store(&node->slot, slot);
+	return 0;
+}
+
+static void WEIR_ON_CONTROL
+root_done(struct weir_job *job)
+{
+	struct aio_fs *fs = container_of(job, struct aio_fs, job);
+	struct weir_fsdev *dev = fs->dev;
+
+	weir_timer_cancel(&fs->timer);
+	/* The caller has been told long ago that there was no answer. */
+	if (dev == NULL) {
+		fs_free(fs);
+		return;
+	}
+	if (fs->rc == 0)
+		fs->rc = root_node(fs);
+	if (fs->rc == 0) {
+		weir_fsdev_created(dev, 0, NULL);
+		return;
+	}
+	weir_fsdev_created(dev, fs->rc, "%s: %s", rte_strerror(-fs->rc), fs->root_path);
+	fs_free(fs);
+}
+
+static void WEIR_ON_CONTROL
+root_expired(struct weir_timer *timer)
+{
+	struct aio_fs *fs = container_of(timer, struct aio_fs, timer);
+	struct weir_fsdev *dev = fs->dev;
+
+	fs->dev = NULL;
+	weir_fsdev_created(dev, -ETIMEDOUT, "%s: %s", rte_strerror(ETIMEDOUT), fs->root_path);
+}
+
+static void WEIR_ON_CONTROL
+aio_fs_create(struct weir_fsdev *dev, const void *args)
+{
+	const struct aio_params *params = args;
+	const struct weir_fsdev_limits limits = {
+		.max_write = params->max_write,
+		.max_readahead = params->max_readahead,
+		.readdirplus = params->readdirplus,
+		.parallel_dirops = true,
+		.atomic_o_trunc = true,
+	};
+	struct aio_fs *fs = calloc(1, sizeof(*fs));
+	char name[16];
+	unsigned int i;
+	int rc;
+
+	if (fs == NULL) {
+		weir_fsdev_created(dev, -ENOMEM, NULL);
+		return;
+	}
+	fs->dev = dev;
+	fs->root_fd = fs->mount_fd = -1;
+	fs->skip_rw = params->skip_rw;
+	fs->uring = params->uring == AIO_URING_AUTO;
+	fs->handles = params->inode_file_handles;
+	fs->valid_ns = params->attr_valid_ms * UINT64_C(1000000);
+	fs->nb_bufs = params->nb_helpers;
+	fs->buf_bytes = RTE_MAX(RTE_ALIGN_CEIL(params->max_write, 4096u), (uint32_t)AIO_BUF_MIN);
+	for (i = 0; i < AIO_DIR_LOCKS; i++)
+		pthread_mutex_init(&fs->dir_lock[i], NULL);
+	fs->root_path = strdup(params->root_path);
+	rc = fs->root_path == NULL ? -ENOMEM : aio_proc_open();
+	if (rc == 0)
+		rc = fs_alloc(fs, params->max_fds);
+	snprintf(name, sizeof(name), "aio-%s", weir_fsdev_name(dev));
+	if (rc == 0)
+		rc = weir_helpers_create(name, params->nb_helpers, &fs->helpers);
+	if (rc < 0) {
+		fs_free(fs);
+		weir_fsdev_created(dev, rc, NULL);
+		return;
+	}
+	fs->fds.helpers = fs->helpers;
+	*(struct aio_fs **)weir_fsdev_priv(dev) = fs;
+	weir_fsdev_limits_set(dev, &limits);
+	fs->timer.expired = root_expired;
+	weir_timer_arm(&fs->timer, AIO_CREATE_MS);
+	fs->job.run = root_run;
+	fs->job.done = root_done;
+	weir_helper_submit(fs->helpers, &fs->job);
+}
+
+static void WEIR_ON_HELPER
+close_run(struct weir_job *job)
+{
+	struct aio_fs *fs = container_of(job, struct aio_fs, job);
+
+	aio_fdtable_close_all(&fs->fds);
+}
+
+/* A worker may still be about to hear that the reaper has ended. */
+static void WEIR_ON_CONTROL
+close_tick(struct weir_timer *timer)
+{
+	struct aio_fs *fs = container_of(timer, struct aio_fs, timer);
+
+	if (atomic_load(&fs->fds.reaping))
+		weir_timer_arm(timer, AIO_CLOSE_MS);
+	else
+		fs_free(fs);
+}
+
+static void WEIR_ON_CONTROL
+close_done(struct weir_job *job)
+{
+	struct aio_fs *fs = container_of(job, struct aio_fs, job);
+
+	close_tick(&fs->timer);
+}
+
+/* Closing may block, so a helper does it; where all of them hang, their memory stays with them. */
+static void WEIR_ON_CONTROL
+aio_fs_destroy(struct weir_fsdev *dev)
+{
+	struct aio_fs *fs = *(struct aio_fs **)weir_fsdev_priv(dev);
+
+	fs->timer.expired = close_tick;
+	fs->job.run = close_run;
+	fs->job.done = close_done;
+	weir_helper_submit(fs->helpers, &fs->job);
+}
+
+static json_t *WEIR_ON_CONTROL
+aio_fs_info(const struct weir_fsdev *dev)
+{
+	const struct aio_fs *fs = *(struct aio_fs *const *)weir_fsdev_priv(dev);
+	const bool rings = atomic_load(&fs->nb_rings) == weir_workers_count();
+	const struct aio_params *params = weir_fsdev_params(dev);
+	unsigned int queued, running;
+
+	weir_helpers_load(fs->helpers, &queued, &running);
+	return json_pack("{s:s, s:b, s:b, s:i, s:i, s:i, s:i, s:i}", "io",
+			fs->local && rings ? "io_uring" : "helpers", "local", fs->local,
+			"file_handles", fs->mount_fd >= 0, "max_fds", (int)fs->fds.max, "open_fds",
+			(int)atomic_load(&fs->fds.used), "helpers_queued", (int)queued,
+			"helpers_running", (int)running, "max_xfer_size", (int)params->max_write);
+}
+
+static int WEIR_ON_WORKER
+aio_chan_start(struct weir_channel *chan)
+{
+	struct aio_chan *achan = weir_channel_priv(chan);
+	struct aio_fs *fs = aio_fs_of(chan);
+	uint8_t *memory = fs->memory;
+	uint32_t i;
+
+	achan->fs = fs;
+	memory += weir_worker_index(weir_worker_self()) * chan_memory_bytes(fs);
+	TAILQ_INIT(&achan->bufs.waiters);
+	TAILQ_INIT(&achan->vecs.waiters);
+	achan->bufs.free = achan->buf_free;
+	achan->vecs.free = achan->vec_free;
+	for (i = 0; i < fs->nb_bufs; i++, memory += fs->buf_bytes)
+		achan->bufs.free[achan->bufs.nb_free++] = memory;
+	for (i = 0; i < AIO_NB_VECS; i++, memory += AIO_VEC_SEGS * sizeof(struct iovec))
+		achan->vecs.free[achan->vecs.nb_free++] = memory;
+	/* A channel that gets no ring works with helpers, and info says so. */
+	if (fs->uring && aio_ring_start(achan) == 0)
+		atomic_fetch_add(&fs->nb_rings, 1);
+	return 0;
+}
+
+static void WEIR_ON_WORKER
+aio_chan_stop(struct weir_channel *chan)
+{
+	aio_ring_stop(weir_channel_priv(chan));
+}
+
+static const struct weir_fsdev_ops aio_ops = {
+	.create = aio_fs_create,
+	.destroy = aio_fs_destroy,
+	.info = aio_fs_info,
+	.chan_start = aio_chan_start,
+	.chan_stop = aio_chan_stop,
+	.node_fini = aio_node_fini,
+	.detach = aio_detach,
+	.op = {
+		[WEIR_FSOP_LOOKUP] = aio_lookup,
+		[WEIR_FSOP_GETATTR] = aio_getattr,
+		[WEIR_FSOP_SETATTR] = aio_setattr,
+		[WEIR_FSOP_READLINK] = aio_readlink,
+		[WEIR_FSOP_SYMLINK] = aio_symlink,
+		[WEIR_FSOP_MKNOD] = aio_mknod,
+		[WEIR_FSOP_MKDIR] = aio_mkdir,
+		[WEIR_FSOP_UNLINK] = aio_unlink,
+		[WEIR_FSOP_RMDIR] = aio_rmdir,
+		[WEIR_FSOP_RENAME] = aio_rename,
+		[WEIR_FSOP_LINK] = aio_link,
+		[WEIR_FSOP_OPEN] = aio_open,
+		[WEIR_FSOP_CREATE] = aio_create,
+		[WEIR_FSOP_READ] = aio_rw,
+		[WEIR_FSOP_WRITE] = aio_rw,
+		[WEIR_FSOP_STATFS] = aio_statfs,
+		[WEIR_FSOP_RELEASE] = aio_release,
+		[WEIR_FSOP_FLUSH] = aio_flush,
+		[WEIR_FSOP_FSYNC] = aio_fsync,
+		[WEIR_FSOP_OPENDIR] = aio_opendir,
+		[WEIR_FSOP_READDIR] = aio_readdir,
+		[WEIR_FSOP_RELEASEDIR] = aio_release,
+		[WEIR_FSOP_FSYNCDIR] = aio_fsync,
+		[WEIR_FSOP_ACCESS] = aio_access,
+	},
+};
+
+static struct weir_fsdev_driver aio_driver = {
+	.name = "aio",
+	.help = "a local folder",
+	.ops = &aio_ops,
+	.params = aio_params,
+	.nb_params = RTE_DIM(aio_params),
+	.params_size = sizeof(struct aio_params),
+	.priv_size = sizeof(struct aio_fs *),
+	.chan_priv_size = sizeof(struct aio_chan),
+	.node_priv_size = sizeof(struct aio_node),
+	.file_priv_size = sizeof(struct aio_file),
+};
+WEIR_FSDEV_REGISTER(aio_driver)

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#ifndef AIO_H
+#define AIO_H
+
+/**
+ * @file
+ * What the files of the aio driver share. A verb runs in up to three places: inline on the worker
+ * where cached state answers, on a helper thread (run), and back on the worker (finish).
+ */
+
+#include <liburing.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "weir_fsdev_driver.h"
+#include "weir_helper.h"
+
+#define AIO_HANDLE_MAX   40 /**< bytes of a file handle that a node keeps */
+#define AIO_NB_VECS      64 /**< large iovec tables of a channel */
+#define AIO_VEC_SEGS     264 /**< entries of one: 1 MiB in 4 KiB pages, and ragged ends */
+#define AIO_SMALL_SEGS   8 /**< entries in the request itself */
+#define AIO_DIR_BYTES    (64 * 1024) /**< directory entries as the kernel gives them, in a buffer */
+#define AIO_BUF_MIN      (192 * 1024) /**< behind them, what READDIRPLUS found */
+#define AIO_RING_ENTRIES 256 /**< io_uring requests under way on a channel */
+#define AIO_DIR_LOCKS    64
+#define AIO_MAX_HELPERS  64
+
+enum aio_uring {
+	AIO_URING_AUTO,
+	AIO_URING_OFF,
+};
+
+enum aio_handles {
+	AIO_HANDLES_AUTO,
+	AIO_HANDLES_NEVER,
+};
+
+struct aio_params {
+	char root_path[PATH_MAX];
+	uint32_t max_write;
+	uint32_t max_readahead;
+	uint32_t attr_valid_ms;
+	uint32_t nb_helpers;
+	uint32_t max_fds;
+	uint32_t uring;
+	uint32_t inode_file_handles;
+	bool skip_rw;
+	bool readdirplus;
+	bool enable_xattr;
+	bool enable_writeback_cache;
+	bool enable_notifications;
+};
+
+/** A slot of the descriptor table. Named by handle: generation << 32 | index. */
+struct aio_fd {
+	_Atomic uint64_t state; /**< generation << 32 | references */
+	_Atomic int fd;
+	_Atomic uint32_t next; /**< index + 1 in the free list or in the list of those to close */
+};
+
+/**
+ * Descriptors as slots. Any thread. Taking, getting and putting never blocks: what must be closed
+ * is closed by a helper.
+ */
+struct aio_fdtable {
+	struct aio_fd *slots;
+	uint32_t max;
+	_Atomic uint32_t top; /**< slots from here on were never used */
+	_Atomic uint32_t used;
+	_Atomic uint64_t free; /**< tag << 32 | index + 1 */
+	_Atomic uint32_t closing; /**< index + 1 */
+	_Atomic bool reaping; /**< the job is queued or runs */
+	struct weir_helpers *helpers;
+	struct weir_job reaper;
+};
+
+struct aio_fs {
+	/* Set once by create, read by all. */
+	struct weir_helpers *helpers;
+	int root_fd; /**< O_PATH */
+	int mount_fd; /**< open for open_by_handle_at(); -1: nodes are held by descriptors */
+	uint64_t root_dev;
+	uint64_t root_ino;
+	uint64_t root_mount; /**< mount id */
+	bool local; /**< of a type whose cached state answers at once */
+	bool uring; /**< io_uring may be used */
+	bool skip_rw;
+	uint32_t handles; /**< enum aio_handles */
+	uint64_t valid_ns;
+	void *memory; /**< bounce buffers and iovec tables of all channels */
+	size_t memory_bytes;
+	size_t buf_bytes; /**< of one bounce buffer */
+	uint32_t nb_bufs; /**< bounce buffers of a channel */
+	uint32_t cache_mask;
+
+	struct aio_fdtable fds;
+	_Atomic uint64_t *cache; /**< handles of path descriptors that nodes may lose */
+	_Atomic bool no_nowait_read; /**< the file system refuses it: not asked again */
+	_Atomic bool no_nowait_write;
+	_Atomic uint32_t nb_rings; /**< channels that have one */
+	pthread_mutex_t dir_lock[AIO_DIR_LOCKS]; /**< helpers: position of an open directory */
+
+	/* Create and destroy: control's, and the helper's while job is under way. */
+	struct weir_fsdev *dev; /**< NULL when its creator was told that there is no answer */
+	struct weir_job job;
+	struct weir_timer timer;
+	char *root_path;
+	int rc;
+};
+
+/** Private bytes of a node. */
+struct aio_node {
+	_Atomic uint64_t slot; /**< path descriptor; for ever where there is no handle */
+	uint64_t dev;
+	int32_t handle_type;
+	uint8_t handle_bytes; /**< 0: none */
+	bool local;
+	uint8_t handle[AIO_HANDLE_MAX];
+};
+
+/** Private bytes of an open file or directory. */
+struct aio_file {
+	uint64_t slot;
+	uint32_t mem_align; /**< of memory for direct I/O */
+	uint32_t off_align; /**< of offsets and lengths; 0: the descriptor is buffered */
+};
+
+/** What a name was found to be. */
+struct aio_found {
+	uint64_t key[2];
+	uint64_t slot; /**< path descriptor, one reference; 0: none (has a handle then) */
+	uint32_t type;
+	struct aio_node node;
+};
+
+/** A descriptor that is borrowed for a call. slot 0: it is the borrower's own. */
+struct aio_ref {
+	int fd;
+	uint64_t slot;
+};
+
+/** Fixed-size pieces of memory of one channel, and who waits for one. */
+TAILQ_HEAD(aio_waiters, aio_ctx);
+struct aio_pool {
+	void **free;
+	uint32_t nb_free;
+	struct aio_waiters waiters;
+};
+
+/** Where the guest memory of a request is in use. */
+enum aio_state {
+	AIO_IDLE, /**< nowhere */
+	AIO_WAITING, /**< nowhere: in the waiters of a pool */
+	AIO_QUEUED, /**< nowhere yet: a helper will take it */
+	AIO_RUNNING, /**< a helper uses it */
+	AIO_CANCELLED, /**< nowhere: the helper will leave it alone */
+	AIO_KERNEL, /**< io_uring uses it */
+};
+
+struct aio_ctx;
+typedef int (*aio_run_fn)(struct aio_fs *fs, struct weir_fsreq *req);
+
+/** A request's context. */
+struct aio_ctx {
+	struct weir_job job;
+	aio_run_fn run; /**< on a helper */
+	weir_fsop_fn finish; /**< on the worker, with res set; NULL: res is the answer */
+	int res;
+	_Atomic int state; /**< enum aio_state: worker, and the helper that runs it */
+	void (*fenced)(struct weir_fsreq *req);
+	weir_fsop_fn resume; /**< when a pool has a piece again */
+	struct aio_pool *pool;
+	TAILQ_ENTRY(aio_ctx) link;
+	void *piece; /**< a bounce buffer or an iovec table */
+	bool guest_memory; /**< while RUNNING a helper uses it */
+	union {
+		struct aio_found found;
+		struct {
+			struct iovec small[AIO_SMALL_SEGS];
+			struct iovec *vec;
+			uint64_t slot; /**< descriptor in use, one reference */
+			int fd;
+			uint32_t nb;
+			size_t bytes; /**< under vec, or in the bounce buffer */
+			uint32_t total; /**< done so far */
+			bool buffered; /**< a direct file is to be read or written as others are */
+		} io;
+	};
+};
+static_assert(sizeof(struct aio_ctx) <= WEIR_FSREQ_CTX_SIZE, "a request's context is too large");
+
+/** Private bytes of a channel; its worker's. */
+struct aio_chan {
+	struct aio_fs *fs;
+	struct aio_pool bufs;
+	struct aio_pool vecs;
+	void *vec_free[AIO_NB_VECS];
+	void *buf_free[AIO_MAX_HELPERS];
+	struct weir_poller poller;
+	struct io_uring ring;
+	bool has_ring;
+	uint32_t inflight;
+	int event_fd;
+};
+
+static inline struct aio_fs *
+aio_fs_of(const struct weir_channel *chan)
+{
+	return *(struct aio_fs **)weir_fsdev_priv(weir_channel_fsdev(chan));
+}
+
+static inline struct aio_ctx *
+aio_ctx_of(struct weir_fsreq *req)
+{
+	return weir_fsreq_ctx(req);
+}
+
+/* job.c: helpers, pools, detach */
+
+/** Prepares the context at the start of a verb. */
+static inline struct aio_ctx *
+aio_begin(struct weir_fsreq *req)
+{
+	struct aio_ctx *ctx = weir_fsreq_ctx(req);
+
+	atomic_init(&ctx->state, AIO_IDLE);
+	ctx->fenced = NULL;
+	ctx->piece = NULL;
+	ctx->guest_memory = false;
+	return ctx;
+}
+
+/** Queues run for a helper; finish follows on the worker. @return -EINPROGRESS. */
+int WEIR_ON_WORKER aio_defer(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run,
+		weir_fsop_fn finish);
+/** Completes req unless res is -EINPROGRESS; calls the fence first where one waits. */
+void WEIR_ON_WORKER aio_end(struct weir_fsreq *req, int res);
+/** A piece for ctx->piece; or req waits and resume is called: -EINPROGRESS. */
+int WEIR_ON_WORKER aio_pool_get(struct aio_pool *pool, struct weir_fsreq *req, weir_fsop_fn resume);
+/** Gives ctx->piece back, if there is one, to who waits for it first. */
+void WEIR_ON_WORKER aio_pool_put(struct weir_fsreq *req);
+void WEIR_ON_WORKER aio_detach(struct weir_channel *chan, struct weir_fsreq *req,
+		void (*fenced)(struct weir_fsreq *req));
+
+/* cred.c: acting for a caller, on helpers */
+
+/** Takes the caller's fsuid and fsgid. @return 0, or -EPERM where weir may not. */
+int WEIR_ON_HELPER aio_cred_take(const struct weir_cred *cred);
+/** As above, but stays able to pass permission checks: the guest's kernel made them. */
+int WEIR_ON_HELPER aio_cred_take_able(const struct weir_cred *cred);
+void WEIR_ON_HELPER aio_cred_drop(void);
+/** Prepares the calling thread once: a umask of its own, no supplementary groups. */
+int WEIR_ON_HELPER aio_cred_thread_init(void);
+
+/* fdtable.c */
+int aio_fdtable_init(struct aio_fdtable *table, uint32_t max);
+void aio_fdtable_fini(struct aio_fdtable *table);
+/** Closes every descriptor. Nobody uses the table any more. */
+void WEIR_ON_HELPER aio_fdtable_close_all(struct aio_fdtable *table);
+/** A slot with one reference and no descriptor yet; -ENFILE. */
+int aio_fd_take(struct aio_fdtable *table, uint64_t *slot);
+void aio_fd_set(struct aio_fdtable *table, uint64_t slot, int fd);
+/** The descriptor of a slot, with a reference; -EBADF where it is gone. */
+int aio_fd_get(struct aio_fdtable *table, uint64_t slot);
+void aio_fd_ref(struct aio_fdtable *table, uint64_t slot);
+/** Drops a reference; a helper closes. Workers and control. 0 is allowed. */
+void aio_fd_put(struct aio_fdtable *table, uint64_t slot);
+/** The same on a helper, which closes itself. */
+void WEIR_ON_HELPER aio_fd_put_now(struct aio_fdtable *table, uint64_t slot);
+/** Claims descriptors of this process for one file system, 0: a share. @return how many; 0: none. */
+uint32_t WEIR_ON_CONTROL aio_fd_claim(uint32_t wanted);
+void WEIR_ON_CONTROL aio_fd_unclaim(uint32_t nb);
+
+/* node.c */
+
+/** Directory /proc/self/fd, to open anew what a path descriptor names. */
+extern int aio_proc_fd;
+void aio_fd_name(int fd, char name[16]);
+
+int aio_name_check(const char *name);
+/**
+ * Opens one name in a directory: no symbolic link is followed, nothing outside is reached.
+ * @return the descriptor, or -errno; -EAGAIN with RESOLVE_CACHED: it would have to block.
+ */
+int aio_openat(int dirfd, const char *name, uint64_t flags, uint64_t mode, uint64_t resolve);
+/** Attributes, and identity, of an open descriptor. flags: AT_STATX_. found->slot is untouched. */
+int aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr);
+int
+aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, struct weir_attr *attr);
+/** Inode number as the guest sees it. */
+uint64_t aio_ino(const struct aio_fs *fs, uint64_t dev, uint64_t ino);
+/** Finds a name: found and its slot, and attr. */
+int WEIR_ON_HELPER aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
+		struct weir_attr *attr);
+/** The same without blocking; -EAGAIN: ask a helper. */
+int WEIR_ON_WORKER aio_find_cached(struct aio_fs *fs, int dirfd, const char *name,
+		struct aio_found *found, struct weir_attr *attr);
+/** The node of what was found; takes over found->slot unless -EAGAIN. */
+int WEIR_ON_WORKER aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev,
+		struct aio_found *found, struct weir_node **out);
+/** Borrows a node's path descriptor where there is one; else -EAGAIN. */
+int aio_node_peek(struct aio_fs *fs, struct weir_node *node, struct aio_ref *ref);
+/** Opens the inode of a node's file handle as a path. @return the descriptor or -errno. */
+int WEIR_ON_HELPER aio_handle_open(const struct aio_fs *fs, const struct aio_node *node);
+/** Borrows a node's path descriptor, opened if need be. */
+int WEIR_ON_HELPER aio_node_open(struct aio_fs *fs, struct weir_node *node, struct aio_ref *ref);
+void WEIR_ON_HELPER aio_ref_put_now(struct aio_fs *fs, struct aio_ref *ref);
+void WEIR_ON_CONTROL aio_node_fini(struct weir_fsdev *dev, struct weir_node *node);
+
+/* name.c, attr.c, file.c, dir.c, io.c */
+int WEIR_ON_WORKER aio_lookup(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_symlink(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_mknod(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_mkdir(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_create(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_link(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_unlink(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_rmdir(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_rename(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_getattr(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_setattr(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_readlink(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_statfs(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_access(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_open(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_release(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_flush(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_fsync(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_opendir(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_readdir(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_rw(struct weir_channel *chan, struct weir_fsreq *req);
+
+/** Flags with which weir opens a file that the guest opens with flags. */
+int aio_open_flags(uint32_t flags);
+/** Takes a fresh descriptor into a file record, direct where the guest asked for that; or closes. */
+int WEIR_ON_HELPER aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd);
+/** Gives a file record's descriptor up. */
+void WEIR_ON_WORKER aio_file_drop(struct aio_fs *fs, struct weir_file *file);
+static inline struct aio_file *
+aio_file_of(const struct weir_file *file)
+{
+	return weir_file_priv(file);
+}
+
+/* uring.c */
+bool WEIR_ON_HELPER aio_ring_probe(void);
+/** Starts the ring of the calling worker's channel. @return 0 or -errno. */
+int WEIR_ON_WORKER aio_ring_start(struct aio_chan *achan);
+void WEIR_ON_WORKER aio_ring_stop(struct aio_chan *achan);
+/** A submission entry, to be prepared and then given to aio_ring_send(); NULL: none is free. */
+struct io_uring_sqe *WEIR_ON_WORKER aio_ring_sqe(struct aio_chan *achan);
+/** Sends it; finish follows with res set. @return -EINPROGRESS. */
+int WEIR_ON_WORKER aio_ring_send(struct aio_chan *achan, struct io_uring_sqe *sqe,
+		struct weir_fsreq *req, weir_fsop_fn finish);
+void WEIR_ON_WORKER aio_ring_cancel(struct aio_chan *achan, struct weir_fsreq *req);
+
+#endif /* AIO_H */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/*
+ * Helpers act for the guest's users by file-system ids, which belong to a thread. A thread that
+ * leaves fsuid 0 loses the file capabilities, and gets them back when it returns to 0.
+ */
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+
+#include "aio.h"
+
+/*
+ * What a helper keeps while it acts for a user: the guest's kernel has checked permissions with all
+ * the groups of the caller, which FUSE does not tell. CAP_FSETID is not among them, so that setgid
+ * bits come out as they would for the caller on a local file system.
+ */
+#define CRED_KEPT                                                                                  \
+	(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_MKNOD)
+
+int WEIR_ON_HELPER
+aio_cred_thread_init(void)
+{
+	static __thread bool ready;
+
+	if (ready)
+		return 0;
+	if (unshare(CLONE_FS) < 0)
+		return -errno;
+	/* Raw: the C library's would change every thread. A process that may not has its own. */
+	(void)syscall(SYS_setgroups, 0, NULL);
+	ready = true;
+	return 0;
+}
+
+int WEIR_ON_HELPER
+aio_cred_take(const struct weir_cred *cred)
+{
+	setfsgid(cred->gid);
+	setfsuid(cred->uid);
+	/* These calls do not say whether they worked; an invalid id asks what is. */
+	if ((uint32_t)setfsuid((uid_t)-1) != cred->uid ||
+			(uint32_t)setfsgid((gid_t)-1) != cred->gid) {
+		aio_cred_drop();
+		return -EPERM;
+	}
+	return 0;
+}
+
+int WEIR_ON_HELPER
+aio_cred_take_able(const struct weir_cred *cred)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+	int rc;
+
+	rc = aio_cred_take(cred);
+	if (rc < 0 || cred->uid == 0)
+		return rc;
+	if (syscall(SYS_capget, &head, caps) < 0)
+		goto drop;
+	caps[0].effective |= caps[0].permitted & CRED_KEPT;
+	if (syscall(SYS_capset, &head, caps) < 0)
+		goto drop;
+	return 0;
+
+drop:
+	rc = -errno;
+	aio_cred_drop();
+	return rc;
+}
+
+void WEIR_ON_HELPER
+aio_cred_drop(void)
+{
+	setfsuid(geteuid());
+	setfsgid(getegid());
+}

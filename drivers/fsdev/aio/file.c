@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/* Open files. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+
+#include "aio.h"
+
+/* What direct I/O most often wants where the kernel does not say; if it is wrong, io.c notices. */
+#define FILE_ALIGN_GUESS 512
+
+/*
+ * The guest's kernel works out where an append goes and sends the offset; with O_APPEND ours would
+ * put it elsewhere. O_NONBLOCK keeps a lease or a special file from holding the helper.
+ */
+int
+aio_open_flags(uint32_t flags)
+{
+	return ((int)flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME)) | O_CLOEXEC | O_NOCTTY |
+			O_NONBLOCK;
+}
+
+static void WEIR_ON_HELPER
+file_align(struct aio_file *priv, int fd)
+{
+	struct statx sx;
+
+	priv->mem_align = FILE_ALIGN_GUESS;
+	priv->off_align = FILE_ALIGN_GUESS;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) < 0 ||
+			(sx.stx_mask & STATX_DIOALIGN) == 0 || sx.stx_dio_offset_align == 0)
+		return;
+	priv->mem_align = sx.stx_dio_mem_align;
+	priv->off_align = sx.stx_dio_offset_align;
+}
+
+int WEIR_ON_HELPER
+aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd)
+{
+	struct aio_file *priv = aio_file_of(file);
+	int flags = fcntl(fd, F_GETFL);
+	int rc;
+
+	/* A file system that has no direct I/O says so here; the file is as good without. */
+	if (flags >= 0 && (file->flags & O_DIRECT) != 0 &&
+			fcntl(fd, F_SETFL, (flags & ~O_NONBLOCK) | O_DIRECT) == 0)
+		file_align(priv, fd);
+	else if (flags >= 0)
+		(void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+
+	rc = aio_fd_take(&fs->fds, &priv->slot);
+	if (rc < 0)
+		close(fd);
+	else
+		aio_fd_set(&fs->fds, priv->slot, fd);
+	return rc;
+}
+
+void WEIR_ON_WORKER
+aio_file_drop(struct aio_fs *fs, struct weir_file *file)
+{
+	struct aio_file *priv = aio_file_of(file);
+
+	aio_fd_put(&fs->fds, priv->slot);
+	priv->slot = 0;
+}
+
+/*
+ * Opens what a path descriptor names. Truncation happens as the caller, so that the set-id bits of
+ * other people's files go.
+ */
+static int WEIR_ON_HELPER
+open_fd(const struct weir_fsreq *req, int path)
+{
+	const int trunc = (int)req->file->flags & O_TRUNC;
+	char name[16];
+	int fd;
+
+	fd = trunc != 0 ? aio_cred_take_able(&req->cred) : 0;
+	if (fd < 0)
+		return fd;
+	aio_fd_name(path, name);
+	fd = openat(aio_proc_fd, name, aio_open_flags(req->file->flags) | trunc);
+	fd = fd < 0 ? -errno : fd;
+	if (trunc != 0)
+		aio_cred_drop();
+	return fd;
+}
+
+static int WEIR_ON_HELPER
+open_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ref ref;
+	int fd, rc;
+
+	rc = aio_cred_thread_init();
+	if (rc < 0)
+		return rc;
+	rc = aio_node_open(fs, req->node, &ref);
+	if (rc < 0)
+		return rc;
+	fd = open_fd(req, ref.fd);
+	aio_ref_put_now(fs, &ref);
+	return fd < 0 ? fd : aio_file_set(fs, req->file, fd);
+}
+
+int WEIR_ON_WORKER
+aio_open(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	aio_begin(req);
+	/* A guest opens its special files itself; weir never does. */
+	switch (req->node->type) {
+	case S_IFREG:
+		return aio_defer(chan, req, open_run, NULL);
+	case S_IFDIR:
+		return -EISDIR;
+	case S_IFLNK:
+		return -ELOOP;
+	default:
+		return -ENXIO;
+	}
+}
+
+int WEIR_ON_WORKER
+aio_release(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	aio_begin(req);
+	if (req->file != NULL)
+		aio_file_drop(aio_fs_of(chan), req->file);
+	return 0;
+}
+
+/* Remote file systems report write errors when one of the descriptors of a file is closed. */
+static int WEIR_ON_HELPER
+flush_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	const uint64_t slot = aio_file_of(req->file)->slot;
+	int fd = aio_fd_get(&fs->fds, slot);
+	int copy, rc;
+
+	if (fd < 0)
+		return fd;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	rc = copy < 0 || close(copy) < 0 ? -errno : 0;
+	aio_fd_put_now(&fs->fds, slot);
+	return rc;
+}
+
+int WEIR_ON_WORKER
+aio_flush(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	const struct aio_node *node = weir_node_priv(req->node);
+
+	aio_begin(req);
+	if (req->file == NULL)
+		return -EBADF;
+	return node->local ? 0 : aio_defer(chan, req, flush_run, NULL);
+}
+
+static int WEIR_ON_HELPER
+fsync_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	const int fd = aio_ctx_of(req)->io.fd;
+	int rc;
+
+	rc = (req->flags & WEIR_FSREQ_DATASYNC) != 0 ? fdatasync(fd) : fsync(fd);
+	return rc < 0 ? -errno : 0;
+}
+
+static int WEIR_ON_WORKER
+fsync_finish(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+
+	aio_fd_put(&aio_fs_of(chan)->fds, ctx->io.slot);
+	return ctx->res;
+}
+
+int WEIR_ON_WORKER
+aio_fsync(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	const struct aio_node *node = weir_node_priv(req->node);
+	struct aio_chan *achan = weir_channel_priv(chan);
+	struct aio_ctx *ctx = aio_begin(req);
+	struct io_uring_sqe *sqe = NULL;
+
+	if (req->file == NULL)
+		return -EBADF;
+	ctx->io.slot = aio_file_of(req->file)->slot;
+	ctx->io.fd = aio_fd_get(&aio_fs_of(chan)->fds, ctx->io.slot);
+	if (ctx->io.fd < 0)
+		return ctx->io.fd;
+	if (node->local && achan->has_ring)
+		sqe = aio_ring_sqe(achan);
+	if (sqe == NULL)
+		return aio_defer(chan, req, fsync_run, fsync_finish);
+	io_uring_prep_fsync(sqe, ctx->io.fd,
+			(req->flags & WEIR_FSREQ_DATASYNC) != 0 ? IORING_FSYNC_DATASYNC : 0);
+	return aio_ring_send(achan, sqe, req, fsync_finish);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/*
+ * The way of a request that cannot be answered at once:
+ *
+ *   verb --aio_defer--> QUEUED --helper--> RUNNING --> finish --> answer
+ *     |                    '--detach--> CANCELLED -----^
+ *     '--aio_pool_get--> WAITING --piece is free--> verb goes on
+ *
+ * Helpers use guest memory only in a local folder, and there only while RUNNING. So a detached
+ * request is fenced at once in all other states.
+ */
+
+#include <errno.h>
+
+#include "aio.h"
+
+static void WEIR_ON_HELPER
+job_run(struct weir_job *job)
+{
+	struct aio_ctx *ctx = container_of(job, struct aio_ctx, job);
+	struct weir_fsreq *req = weir_fsreq_of(ctx);
+	int state = AIO_QUEUED;
+
+	if (atomic_compare_exchange_strong(&ctx->state, &state, AIO_RUNNING))
+		ctx->res = ctx->run(aio_fs_of(req->chan), req);
+	else
+		ctx->res = -ECANCELED;
+}
+
+static void WEIR_ON_WORKER
+job_done(struct weir_job *job)
+{
+	struct aio_ctx *ctx = container_of(job, struct aio_ctx, job);
+	struct weir_fsreq *req = weir_fsreq_of(ctx);
+
+	atomic_store(&ctx->state, AIO_IDLE);
+	aio_end(req, ctx->finish != NULL ? ctx->finish(req->chan, req) : ctx->res);
+}
+
+int WEIR_ON_WORKER
+aio_defer(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run, weir_fsop_fn finish)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+
+	ctx->run = run;
+	ctx->finish = finish;
+	ctx->job.run = job_run;
+	ctx->job.done = job_done;
+	atomic_store(&ctx->state, AIO_QUEUED);
+	weir_helper_submit(aio_fs_of(chan)->helpers, &ctx->job);
+	return -EINPROGRESS;
+}
+
+void WEIR_ON_WORKER
+aio_end(struct weir_fsreq *req, int res)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+	void (*fenced)(struct weir_fsreq * req);
+
+	if (res == -EINPROGRESS)
+		return;
+	fenced = ctx->fenced;
+	ctx->fenced = NULL;
+	if (fenced != NULL)
+		fenced(req);
+	weir_fsreq_complete(req, res);
+}
+
+int WEIR_ON_WORKER
+aio_pool_get(struct aio_pool *pool, struct weir_fsreq *req, weir_fsop_fn resume)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+
+	if (pool->nb_free > 0) {
+		ctx->piece = pool->free[--pool->nb_free];
+		ctx->pool = pool;
+		return 0;
+	}
+	ctx->resume = resume;
+	ctx->pool = pool;
+	atomic_store(&ctx->state, AIO_WAITING);
+	TAILQ_INSERT_TAIL(&pool->waiters, ctx, link);
+	return -EINPROGRESS;
+}
+
+void WEIR_ON_WORKER
+aio_pool_put(struct weir_fsreq *req)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+	struct aio_pool *pool = ctx->pool;
+	struct aio_ctx *waiter;
+
+	if (ctx->piece == NULL)
+		return;
+	pool->free[pool->nb_free++] = ctx->piece;
+	ctx->piece = NULL;
+	waiter = TAILQ_FIRST(&pool->waiters);
+	if (waiter == NULL)
+		return;
+	TAILQ_REMOVE(&pool->waiters, waiter, link);
+	atomic_store(&waiter->state, AIO_IDLE);
+	req = weir_fsreq_of(waiter);
+	aio_end(req, waiter->resume(req->chan, req));
+}
+
+void WEIR_ON_WORKER
+aio_detach(struct weir_channel *chan, struct weir_fsreq *req,
+		void (*fenced)(struct weir_fsreq *req))
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+	int state = AIO_QUEUED;
+
+	switch (atomic_load(&ctx->state)) {
+	case AIO_WAITING:
+		TAILQ_REMOVE(&ctx->pool->waiters, ctx, link);
+		atomic_store(&ctx->state, AIO_IDLE);
+		ctx->fenced = fenced;
+		aio_end(req, -ECANCELED);
+		return;
+	case AIO_KERNEL:
+		ctx->fenced = fenced;
+		aio_ring_cancel(weir_channel_priv(chan), req);
+		return;
+	default:
+		break;
+	}
+	/* Only payload in guest memory is worth cancelling: a RENAME under way may as well go on. */
+	if (!ctx->guest_memory) {
+		fenced(req);
+		return;
+	}
+	if (atomic_compare_exchange_strong(&ctx->state, &state, AIO_CANCELLED))
+		fenced(req);
+	else
+		ctx->fenced = fenced;
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/*
+ * Names in directories. Every call is relative to the inode that a node holds and takes one
+ * component, so renames under way, inside the guest or beside it, cannot lead out of the folder.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+
+#include "aio.h"
+
+static int WEIR_ON_WORKER entry_finish(struct weir_channel *chan, struct weir_fsreq *req);
+
+static void WEIR_ON_WORKER
+entry_again(struct weir_fsreq *req)
+{
+	aio_end(req, entry_finish(req->chan, req));
+}
+
+/* Turns what was found into the guest's node. */
+static int WEIR_ON_WORKER
+entry_finish(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+	struct aio_fs *fs = aio_fs_of(chan);
+	struct weir_node *node;
+	int rc = ctx->res;
+
+	if (rc == 0)
+		rc = aio_node_adopt(fs, weir_channel_fsdev(chan), &ctx->found, &node);
+	if (rc == -EAGAIN && ctx->res == 0) {
+		weir_fsreq_retry(req, entry_again);
+		return -EINPROGRESS;
+	}
+	if (rc < 0) {
+		if (req->op == WEIR_FSOP_CREATE)
+			aio_file_drop(fs, req->file);
+		return rc;
+	}
+	req->out.entry.node = node;
+	req->out.entry.entry_valid_ns = fs->valid_ns;
+	req->out.entry.attr_valid_ns = fs->valid_ns;
+	return 0;
+}
+
+static int WEIR_ON_HELPER
+lookup_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+	struct aio_ref dir;
+	int rc;
+
+	rc = aio_node_open(fs, req->node, &dir);
+	if (rc < 0)
+		return rc;
+	rc = aio_find(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
+	aio_ref_put_now(fs, &dir);
+	return rc;
+}
+
+int WEIR_ON_WORKER
+aio_lookup(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	const struct aio_node *dir_node = weir_node_priv(req->node);
+	struct aio_ctx *ctx = aio_begin(req);
+	struct aio_fs *fs = aio_fs_of(chan);
+	struct aio_ref dir;
+
+	ctx->res = aio_name_check(req->name);
+	if (ctx->res < 0)
+		return ctx->res;
+	if (!dir_node->local || aio_node_peek(fs, req->node, &dir) < 0)
+		return aio_defer(chan, req, lookup_run, entry_finish);
+	ctx->res = aio_find_cached(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
+	aio_fd_put(&fs->fds, dir.slot);
+	if (ctx->res == -EAGAIN)
+		return aio_defer(chan, req, lookup_run, entry_finish);
+	return entry_finish(chan, req);
+}
+
+static dev_t
+dev_decode(uint32_t rdev)
+{
+	return makedev((rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
+}
+
+/* The one call that makes the name, as the caller. A default ACL of the directory beats the umask. */
+static int WEIR_ON_HELPER
+make_name(const struct weir_fsreq *req, int dirfd)
+{
+	const uint32_t mode = req->in.create.mode;
+	int rc;
+
+	rc = aio_cred_take_able(&req->cred);
+	if (rc < 0)
+		return rc;
+	switch (req->op) {
+	case WEIR_FSOP_MKDIR:
+		umask(req->in.create.umask & 0777);
+		rc = mkdirat(dirfd, req->name, mode & 07777);
+		break;
+	case WEIR_FSOP_MKNOD:
+		umask(req->in.create.umask & 0777);
+		rc = mknodat(dirfd, req->name, mode & (S_IFMT | 07777),
+				dev_decode(req->in.create.rdev));
+		break;
+	default:
+		rc = symlinkat(req->newname, dirfd, req->name);
+		break;
+	}
+	rc = rc < 0 ? -errno : 0;
+	aio_cred_drop();
+	return rc;
+}
+
+static int WEIR_ON_HELPER
+make_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+	struct aio_ref dir;
+	int rc;
+
+	rc = aio_cred_thread_init();
+	if (rc < 0)
+		return rc;
+	rc = aio_node_open(fs, req->node, &dir);
+	if (rc < 0)
+		return rc;
+	rc = make_name(req, dir.fd);
+	if (rc == 0)
+		rc = aio_find(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
+	aio_ref_put_now(fs, &dir);
+	return rc;
+}
+
+static int WEIR_ON_WORKER
+make(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	int rc = aio_name_check(req->name);
+
+	aio_begin(req);
+	return rc < 0 ? rc : aio_defer(chan, req, make_run, entry_finish);
+}
+
+int WEIR_ON_WORKER
+aio_mkdir(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	return make(chan, req);
+}
+
+int WEIR_ON_WORKER
+aio_mknod(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	switch (req->in.create.mode & S_IFMT) {
+	case 0:
+	case S_IFREG:
+	case S_IFCHR:
+	case S_IFBLK:
+	case S_IFIFO:
+	case S_IFSOCK:
+		return make(chan, req);
+	default:
+		return -EINVAL;
+	}
+}
+
+int WEIR_ON_WORKER
+aio_symlink(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	return make(chan, req);
+}
+
+/*
+ * Somebody else made the file since the guest looked. Its kernel will check nothing any more, so
+ * the file is opened with no more rights than the caller has.
+ */
+static int WEIR_ON_HELPER
+create_existing(struct aio_fs *fs, struct weir_fsreq *req, int dirfd, int flags)
+{
+	char name[16];
+	int path, fd;
+	struct stat st;
+
+	path = aio_openat(dirfd, req->name, O_PATH, 0, 0);
+	if (path < 0)
+		return path;
+	fd = fstat(path, &st) < 0 ? -errno : 0;
+	if (fd == 0 && !S_ISREG(st.st_mode))
+		fd = S_ISLNK(st.st_mode) ? -ELOOP : S_ISDIR(st.st_mode) ? -EISDIR : -ENXIO;
+	if (fd == 0)
+		fd = aio_cred_take(&req->cred);
+	if (fd == 0) {
+		aio_fd_name(path, name);
+		fd = openat(aio_proc_fd, name, flags | (req->file->flags & O_TRUNC));
+		fd = fd < 0 ? -errno : fd;
+		aio_cred_drop();
+	}
+	close(path);
+	return fd;
+}
+
+static int WEIR_ON_HELPER
+create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
+{
+	const int flags = aio_open_flags(req->file->flags);
+	int fd;
+
+	fd = aio_cred_take_able(&req->cred);
+	if (fd < 0)
+		return fd;
+	umask(req->in.create.umask & 0777);
+	fd = aio_openat(dirfd, req->name, flags | O_CREAT | O_EXCL, req->in.create.mode & 07777, 0);
+	aio_cred_drop();
+	if (fd != -EEXIST || (req->file->flags & O_EXCL) != 0)
+		return fd;
+	return create_existing(fs, req, dirfd, flags);
+}
+
+/* A node without a handle holds a path descriptor of its own beside the file's. */
+static int WEIR_ON_HELPER
+create_path(struct aio_fs *fs, int fd, struct aio_found *found)
+{
+	char name[16];
+	int path, rc;
+
+	if (found->node.handle_bytes > 0)
+		return 0;
+	rc = aio_fd_take(&fs->fds, &found->slot);
+	if (rc < 0)
+		return rc;
+	aio_fd_name(fd, name);
+	path = openat(aio_proc_fd, name, O_PATH | O_CLOEXEC);
+	if (path < 0) {
+		rc = -errno;
+		aio_fd_put_now(&fs->fds, found->slot);
+		return rc;
+	}
+	aio_fd_set(&fs->fds, found->slot, path);
+	return 0;
+}
+
+static int WEIR_ON_HELPER
+create_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ctx *ctx = aio_ctx_of(req);
+	struct aio_ref dir;
+	int fd, rc;
+
+	rc = aio_cred_thread_init();
+	if (rc < 0)
+		return rc;
+	rc = aio_node_open(fs, req->node, &dir);
+	if (rc < 0)
+		return rc;
+	fd = create_open(fs, req, dir.fd);
+	aio_ref_put_now(fs, &dir);
+	if (fd < 0)
+		return fd;
+	ctx->found.slot = 0;
+	rc = aio_identify(fs, fd, 0, &ctx->found, &req->out.entry.attr);
+	if (rc == 0)
+		rc = create_path(fs, fd, &ctx->found);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	rc = aio_file_set(fs, req->file, fd);
+	if (rc < 0)
+		aio_fd_put_now(&fs->fds, ctx->found.slot);
+	return rc;
+}
+
+int WEIR_ON_WORKER
+aio_create(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	int rc = aio_name_check(req->name);
+
+	aio_begin(req);
+	return rc < 0 ? rc : aio_defer(chan, req, create_run, entry_finish);
+}
+
+static int WEIR_ON_HELPER
+link_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ref dir, old;
+	char name[16];
+	int rc;
+
+	rc = aio_node_open(fs, req->node, &dir);
+	if (rc < 0)
+		return rc;
+	rc = aio_node_open(fs, req->newnode, &old);
+	if (rc < 0)
+		goto put_dir;
+	/* Follows the name in /proc to the descriptor's inode, be it a symbolic link itself. */
+	aio_fd_name(old.fd, name);
+	rc = linkat(aio_proc_fd, name, dir.fd, req->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = aio_fd_attr(fs, old.fd, 0, &req->out.entry.attr);
+	aio_ref_put_now(fs, &old);
+put_dir:
+	aio_ref_put_now(fs, &dir);
+	return rc;
+}
+
+static int WEIR_ON_WORKER
+link_finish(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	struct aio_fs *fs = aio_fs_of(chan);
+
+	if (aio_ctx_of(req)->res < 0)
+		return aio_ctx_of(req)->res;
+	weir_node_ref(weir_channel_fsdev(chan), req->newnode);
+	req->out.entry.node = req->newnode;
+	req->out.entry.entry_valid_ns = fs->valid_ns;
+	req->out.entry.attr_valid_ns = fs->valid_ns;
+	return 0;
+}
+
+int WEIR_ON_WORKER
+aio_link(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	int rc = aio_name_check(req->name);
+
+	aio_begin(req);
+	return rc < 0 ? rc : aio_defer(chan, req, link_run, link_finish);
+}
+
+static int WEIR_ON_HELPER
+unlink_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	const int flags = req->op == WEIR_FSOP_RMDIR ? AT_REMOVEDIR : 0;
+	struct aio_ref dir;
+	int rc;
+
+	rc = aio_node_open(fs, req->node, &dir);
+	if (rc < 0)
+		return rc;
+	rc = unlinkat(dir.fd, req->name, flags) < 0 ? -errno : 0;
+	aio_ref_put_now(fs, &dir);
+	return rc;
+}
+
+int WEIR_ON_WORKER
+aio_unlink(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	int rc = aio_name_check(req->name);
+
+	aio_begin(req);
+	return rc < 0 ? rc : aio_defer(chan, req, unlink_run, NULL);
+}
+
+int WEIR_ON_WORKER
+aio_rmdir(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	return aio_unlink(chan, req);
+}
+
+static int WEIR_ON_HELPER
+rename_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ref from, to;
+	int rc;
+
+	rc = aio_node_open(fs, req->node, &from);
+	if (rc < 0)
+		return rc;
+	rc = aio_node_open(fs, req->newnode, &to);
+	if (rc < 0)
+		goto put_from;
+	rc = renameat2(from.fd, req->name, to.fd, req->newname, req->in.rename.flags) < 0 ? -errno :
+											    0;
+	aio_ref_put_now(fs, &to);
+put_from:
+	aio_ref_put_now(fs, &from);
+	return rc;
+}
+
+int WEIR_ON_WORKER
+aio_rename(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	int rc = aio_name_check(req->name);
+
+	aio_begin(req);
+	if (rc == 0)
+		rc = aio_name_check(req->newname);
+	if (rc == 0 &&
+			(req->in.rename.flags &
+					~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !=
+					0)
+		rc = -EINVAL;
+	return rc < 0 ? rc : aio_defer(chan, req, rename_run, NULL);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/*
+ * What a node stands for. In a folder whose file system has file handles that hold for ever, a node
+ * keeps the handle, and a path descriptor in a bounded cache as long as there is room. Everywhere
+ * else (other file systems, what is mounted inside the folder) a node holds its path descriptor,
+ * which keeps the inode and so its number.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+
+#include "aio.h"
+
+#define NODE_STATX (STATX_BASIC_STATS | STATX_MNT_ID)
+
+/* struct file_handle with room for bytes. */
+union node_handle {
+	struct file_handle fh;
+	uint8_t bytes[sizeof(struct file_handle) + AIO_HANDLE_MAX];
+};
+
+int aio_proc_fd = -1;
+
+void
+aio_fd_name(int fd, char name[16])
+{
+	snprintf(name, 16, "%d", fd);
+}
+
+/* lib/fuse has looked at names already; what goes to the kernel is looked at here once more. */
+int
+aio_name_check(const char *name)
+{
+	if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+			strchr(name, '/') != NULL)
+		return -EINVAL;
+	return strlen(name) <= NAME_MAX ? 0 : -ENAMETOOLONG;
+}
+
+int
+aio_openat(int dirfd, const char *name, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	const struct open_how how = {
+		.flags = flags | O_NOFOLLOW | O_CLOEXEC,
+		.mode = mode,
+		.resolve = resolve | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* FNV-1a, with a last mix since the table takes it as it is. */
+static uint64_t
+hash_bytes(uint64_t h, const void *data, size_t n)
+{
+	const uint8_t *byte = data;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		h = (h ^ byte[i]) * UINT64_C(0x100000001b3);
+	return h ^ h >> 29;
+}
+
+/* Inode numbers of other file systems under the folder are kept apart by their upper bits. */
+uint64_t
+aio_ino(const struct aio_fs *fs, uint64_t dev, uint64_t ino)
+{
+	if (dev == fs->root_dev)
+		return ino;
+	return ino ^ hash_bytes(UINT64_C(0xcbf29ce484222325), &dev, sizeof(dev)) << 40;
+}
+
+static uint32_t
+dev_encode(uint32_t major, uint32_t minor)
+{
+	return (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
+}
+
+static void
+attr_fill(const struct aio_fs *fs, const struct statx *sx, struct weir_attr *attr)
+{
+	const uint64_t dev = makedev(sx->stx_dev_major, sx->stx_dev_minor);
+
+	*attr = (struct weir_attr){
+		.ino = aio_ino(fs, dev, sx->stx_ino),
+		.size = sx->stx_size,
+		.blocks = sx->stx_blocks,
+		.atime = sx->stx_atime.tv_sec,
+		.mtime = sx->stx_mtime.tv_sec,
+		.ctime = sx->stx_ctime.tv_sec,
+		.atime_ns = sx->stx_atime.tv_nsec,
+		.mtime_ns = sx->stx_mtime.tv_nsec,
+		.ctime_ns = sx->stx_ctime.tv_nsec,
+		.mode = sx->stx_mode,
+		.nlink = sx->stx_nlink,
+		.uid = sx->stx_uid,
+		.gid = sx->stx_gid,
+		.rdev = dev_encode(sx->stx_rdev_major, sx->stx_rdev_minor),
+		.blksize = sx->stx_blksize,
+	};
+}
+
+static int
+fd_statx(int fd, int flags, struct statx *sx)
+{
+	return statx(fd, "", AT_EMPTY_PATH | flags, NODE_STATX, sx) < 0 ? -errno : 0;
+}
+
+int
+aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr)
+{
+	struct statx sx;
+	int rc = fd_statx(fd, flags, &sx);
+
+	if (rc == 0)
+		attr_fill(fs, &sx, attr);
+	return rc;
+}
+
+/* Fills the handle; none where the file system has none or it is too long. */
+static int
+identify_handle(const struct aio_fs *fs, int fd, struct aio_node *node)
+{
+	union node_handle h = { .fh.handle_bytes = AIO_HANDLE_MAX };
+	int mount;
+
+	node->handle_bytes = 0;
+	if (fs->mount_fd < 0 || !node->local)
+		return 0;
+	if (name_to_handle_at(fd, "", &h.fh, &mount, AT_EMPTY_PATH) < 0)
+		return errno == EOPNOTSUPP || errno == EOVERFLOW ? 0 : -errno;
+	node->handle_type = h.fh.handle_type;
+	node->handle_bytes = (uint8_t)h.fh.handle_bytes;
+	memcpy(node->handle, h.fh.f_handle, h.fh.handle_bytes);
+	return 0;
+}
+
+int
+aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, struct weir_attr *attr)
+{
+	struct aio_node *node = &found->node;
+	struct statx sx;
+	int rc;
+
+	rc = fd_statx(fd, flags, &sx);
+	if (rc < 0)
+		return rc;
+	attr_fill(fs, &sx, attr);
+	memset(node, 0, sizeof(*node));
+	node->dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
+	node->local = fs->local && sx.stx_mnt_id == fs->root_mount;
+	rc = identify_handle(fs, fd, node);
+	if (rc < 0)
+		return rc;
+	/* The handle has the inode's generation: a number that is used again is another node. */
+	found->key[0] = hash_bytes(node->dev, node->handle, node->handle_bytes);
+	found->key[1] = sx.stx_ino;
+	found->type = sx.stx_mode & S_IFMT;
+	return 0;
+}
+
+int WEIR_ON_HELPER
+aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
+		struct weir_attr *attr)
+{
+	int fd, rc;
+
+	found->slot = 0;
+	fd = aio_openat(dirfd, name, O_PATH, 0, 0);
+	if (fd < 0)
+		return fd;
+	rc = aio_identify(fs, fd, 0, found, attr);
+	if (rc == 0)
+		rc = aio_fd_take(&fs->fds, &found->slot);
+	if (rc == 0) {
+		aio_fd_set(&fs->fds, found->slot, fd);
+		return 0;
+	}
+	close(fd);
+	/* A node with a handle does without. */
+	return rc == -ENFILE && found->node.handle_bytes > 0 ? 0 : rc;
+}
+
+int WEIR_ON_WORKER
+aio_find_cached(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
+		struct weir_attr *attr)
+{
+	int fd, rc;
+
+	/* First the slot: with it a helper can close the descriptor, whatever happens. */
+	if (aio_fd_take(&fs->fds, &found->slot) < 0)
+		return -EAGAIN;
+	fd = aio_openat(dirfd, name, O_PATH, 0, RESOLVE_CACHED | RESOLVE_NO_XDEV);
+	if (fd < 0) {
+		aio_fd_put(&fs->fds, found->slot);
+		return fd == -EXDEV ? -EAGAIN : fd;
+	}
+	aio_fd_set(&fs->fds, found->slot, fd);
+	rc = aio_identify(fs, fd, AT_STATX_DONT_SYNC, found, attr);
+	if (rc < 0)
+		aio_fd_put(&fs->fds, found->slot);
+	return rc;
+}
+
+static _Atomic uint64_t *
+node_cache(struct aio_fs *fs, const struct weir_node *node)
+{
+	return &fs->cache[(node->key[0] ^ node->key[1]) & fs->cache_mask];
+}
+
+/* Offers the cache a path descriptor of a node with a handle; it takes a reference of its own. */
+static uint64_t
+node_cache_put(struct aio_fs *fs, struct weir_node *node, uint64_t slot)
+{
+	struct aio_node *priv = weir_node_priv(node);
+	uint64_t old = atomic_load(&priv->slot);
+
+	/* Who finds the old one still alive, or comes second, leaves the cache as it is. */
+	if (aio_fd_get(&fs->fds, old) >= 0)
+		return old;
+	if (!atomic_compare_exchange_strong(&priv->slot, &old, slot))
+		return 0;
+	aio_fd_ref(&fs->fds, slot);
+	return atomic_exchange(node_cache(fs, node), slot);
+}
+
+static int
+node_init(struct weir_node *node, void *arg)
+{
+	struct aio_node *priv = weir_node_priv(node);
+	struct aio_found *found = arg;
+
+	*priv = found->node;
+	if (priv->handle_bytes == 0) {
+		atomic_init(&priv->slot, found->slot);
+		found->slot = 0;
+	}
+	return 0;
+}
+
+int WEIR_ON_WORKER
+aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev, struct aio_found *found,
+		struct weir_node **out)
+{
+	bool made;
+	int rc;
+
+	rc = weir_node_make(dev, found->key, found->type, node_init, found, out, &made);
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc == 0 && found->slot != 0 && found->node.handle_bytes > 0)
+		aio_fd_put(&fs->fds, node_cache_put(fs, *out, found->slot));
+	aio_fd_put(&fs->fds, found->slot);
+	found->slot = 0;
+	return rc;
+}
+
+int
+aio_node_peek(struct aio_fs *fs, struct weir_node *node, struct aio_ref *ref)
+{
+	struct aio_node *priv = weir_node_priv(node);
+	uint64_t slot = atomic_load(&priv->slot);
+	int fd = aio_fd_get(&fs->fds, slot);
+
+	if (fd < 0)
+		return -EAGAIN;
+	*ref = (struct aio_ref){ .fd = fd, .slot = slot };
+	return 0;
+}
+
+int WEIR_ON_HELPER
+aio_handle_open(const struct aio_fs *fs, const struct aio_node *node)
+{
+	union node_handle h = { .fh.handle_type = node->handle_type };
+	int fd;
+
+	if (node->handle_bytes == 0)
+		return -ESTALE;
+	h.fh.handle_bytes = node->handle_bytes;
+	memcpy(h.fh.f_handle, node->handle, node->handle_bytes);
+	fd = open_by_handle_at(fs->mount_fd, &h.fh, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int WEIR_ON_HELPER
+aio_node_open(struct aio_fs *fs, struct weir_node *node, struct aio_ref *ref)
+{
+	uint64_t slot;
+	int fd;
+
+	if (aio_node_peek(fs, node, ref) == 0)
+		return 0;
+	fd = aio_handle_open(fs, weir_node_priv(node));
+	if (fd < 0)
+		return fd;
+	*ref = (struct aio_ref){ .fd = fd };
+	if (aio_fd_take(&fs->fds, &slot) == 0) {
+		aio_fd_set(&fs->fds, slot, fd);
+		ref->slot = slot;
+		aio_fd_put_now(&fs->fds, node_cache_put(fs, node, slot));
+	}
+	return 0;
+}
+
+void WEIR_ON_HELPER
+aio_ref_put_now(struct aio_fs *fs, struct aio_ref *ref)
+{
+	if (ref->slot != 0)
+		aio_fd_put_now(&fs->fds, ref->slot);
+	else
+		close(ref->fd);
+}
+
+void WEIR_ON_CONTROL
+aio_node_fini(struct weir_fsdev *dev, struct weir_node *node)
+{
+	struct aio_fs *fs = *(struct aio_fs **)weir_fsdev_priv(dev);
+	struct aio_node *priv = weir_node_priv(node);
+	uint64_t slot = atomic_exchange(&priv->slot, 0);
+
+	/* The reference is the node's own, or the cache's if it is still there. */
+	if (slot != 0 &&
+			(priv->handle_bytes == 0 ||
+					atomic_compare_exchange_strong(
+							node_cache(fs, node), &slot, 0)))
+		aio_fd_put(&fs->fds, slot);
+}

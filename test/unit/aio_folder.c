@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <errno.h>
+#include <ftw.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+
+#include "aio_folder.h"
+
+const struct aio_variant *aio_variant;
+struct fs_client fsc;
+struct weir_node *root;
+char folder[PATH_MAX];
+
+static char top[PATH_MAX / 2]; /* the folder, or what the overlay is made of */
+
+const char *
+host(const char *name)
+{
+	static char paths[4][PATH_MAX + NAME_MAX + 2];
+	static unsigned int next;
+	char *path = paths[next++ % RTE_DIM(paths)];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
+bool
+aio_folder_may_mount(void)
+{
+	return geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+			mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int
+make_overlay(void)
+{
+	char options[4 * PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%s/lower", top);
+	mkdir(folder, 0755);
+	snprintf(folder, sizeof(folder), "%s/upper", top);
+	mkdir(folder, 0755);
+	snprintf(folder, sizeof(folder), "%s/work", top);
+	mkdir(folder, 0755);
+	snprintf(folder, sizeof(folder), "%s/merged", top);
+	mkdir(folder, 0755);
+	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+			top, top, top);
+	return mount("overlay", folder, "overlay", 0, options);
+}
+
+int
+aio_folder_setup(void **state)
+{
+	const char *base = aio_variant->base != NULL ? aio_variant->base : "/dev/shm";
+	char params[2 * PATH_MAX], message[512];
+	char real[PATH_MAX];
+
+	if (realpath(base, real) == NULL || strlen(real) > sizeof(top) - 32)
+		return -1;
+	snprintf(top, sizeof(top), "%.*s/test_aio.XXXXXX", (int)sizeof(top) - 32, real);
+	if (mkdtemp(top) == NULL || chmod(top, 0755) < 0)
+		return -1;
+	if (aio_variant->base == NULL) {
+		if (make_overlay() < 0)
+			return -1;
+	} else {
+		snprintf(folder, sizeof(folder), "%s", top);
+	}
+	snprintf(params, sizeof(params), "{\"name\": \"aio0\", \"root_path\": \"%s\"%s}", folder,
+			aio_variant->options);
+	if (fsc_rpc("fsdev_aio_create", params, message) != 0) {
+		fprintf(stderr, "%s\n", message);
+		return -1;
+	}
+	fsc_open_session(&fsc, weir_fsdev_find("aio0"));
+	root = weir_fsdev_root(fsc.dev);
+	return 0;
+}
+
+int
+aio_folder_teardown(void **state)
+{
+	char message[512];
+	int rc;
+
+	fsc_close_session(&fsc);
+	rc = fsc_rpc("fsdev_aio_delete", "{\"name\": \"aio0\"}", message);
+	/* The descriptors are closed a little later, by a helper. */
+	while (aio_variant->base == NULL && umount(folder) < 0 && errno == EBUSY)
+		fsc_poll();
+	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return rc;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#ifndef AIO_FOLDER_H
+#define AIO_FOLDER_H
+
+/* A fresh folder on some file system, served by the aio driver, with a session on it. */
+
+#include "fs_client.h"
+
+struct aio_variant {
+	const char *name; /**< of the group of tests */
+	const char *base; /**< where the folder is made; NULL: an overlay */
+	const char *options; /**< more JSON members of fsdev_aio_create: ", \"uring\": \"off\"" */
+};
+
+extern const struct aio_variant *aio_variant; /**< the one under test */
+
+extern struct fs_client fsc;
+extern struct weir_node *root;
+extern char folder[PATH_MAX]; /**< its path on the host */
+
+/** Host path of a name in the folder; valid until the next call but three. */
+const char *host(const char *name);
+
+/** True where this process may mount: it then has mounts of its own. Call before any thread. */
+bool aio_folder_may_mount(void);
+
+/** cmocka group fixtures. */
+int aio_folder_setup(void **state);
+int aio_folder_teardown(void **state);
+
+#endif /* AIO_FOLDER_H */

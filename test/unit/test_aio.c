@@ -1,0 +1,805 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/* The aio driver on real file systems, with io_uring and without: names, attributes, data. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <rte_common.h>
+
+#include "aio_folder.h"
+
+#define MIB (1u << 20)
+
+/* What is on the host under a name, links not followed. */
+static struct stat
+host_stat(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(host(name), &st), 0);
+	return st;
+}
+
+static void
+host_write(const char *name, const void *data, size_t n)
+{
+	int fd = open(host(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, n), n);
+	close(fd);
+}
+
+static size_t
+host_read(const char *name, void *data, size_t n)
+{
+	int fd = open(host(name), O_RDONLY);
+	ssize_t got;
+
+	assert_true(fd >= 0);
+	got = read(fd, data, n);
+	close(fd);
+	assert_true(got >= 0);
+	return (size_t)got;
+}
+
+static struct weir_entry
+look(const char *name)
+{
+	struct weir_entry entry;
+
+	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
+	return entry;
+}
+
+static void
+fill(uint8_t *data, size_t n, unsigned int seed)
+{
+	for (size_t i = 0; i < n; i++)
+		data[i] = (uint8_t)((i * 2654435761u + seed) >> 11);
+}
+
+static void
+aio_lookup_of_nothing_is_enoent(void **state)
+{
+	struct weir_entry entry;
+
+	assert_int_equal(fsc_lookup(&fsc, root, "nothing", &entry), -ENOENT);
+	/* Once more, when the kernel has it cached. */
+	assert_int_equal(fsc_lookup(&fsc, root, "nothing", &entry), -ENOENT);
+}
+
+static void
+aio_lookup_twice_gives_one_node_with_host_attributes(void **state)
+{
+	struct weir_entry a, b;
+	struct stat st;
+
+	host_write("twice", "abc", 3);
+	st = host_stat("twice");
+	a = look("twice");
+	b = look("twice");
+	assert_ptr_equal(a.node, b.node);
+	assert_int_equal(a.node->type, S_IFREG);
+	assert_int_equal(b.attr.ino, st.st_ino);
+	assert_int_equal(b.attr.size, 3);
+	assert_int_equal(b.attr.mode, st.st_mode);
+	assert_int_equal(b.attr.nlink, 1);
+	assert_int_equal(b.attr.mtime, st.st_mtim.tv_sec);
+	assert_int_equal(b.attr.mtime_ns, st.st_mtim.tv_nsec);
+	fsc_put(&fsc, a.node);
+	fsc_put(&fsc, b.node);
+	unlink(host("twice"));
+}
+
+static void
+aio_inode_number_used_again_is_another_node(void **state)
+{
+	struct weir_entry first, next = { 0 };
+	struct weir_attr attr;
+	unsigned int i;
+
+	host_write("again", "1", 1);
+	first = look("again");
+	/* Whether the number comes back or not, and when: the old node never names a new file. */
+	for (i = 0; i < 8; i++) {
+		unlink(host("again"));
+		host_write("again", "22", 2);
+		next = look("again");
+		assert_ptr_not_equal(next.node, first.node);
+		if (fsc_getattr(&fsc, first.node, NULL, &attr) == 0)
+			assert_int_equal(attr.nlink, 0);
+		fsc_put(&fsc, next.node);
+	}
+	fsc_put(&fsc, first.node);
+	unlink(host("again"));
+}
+
+static void
+aio_name_that_is_no_component_is_refused(void **state)
+{
+	static const char *const names[] = { "..", ".", "a/b", "/etc", "../x", "" };
+	struct weir_entry entry;
+	struct weir_file *file;
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(names); i++) {
+		assert_int_equal(fsc_lookup(&fsc, root, names[i], &entry), -EINVAL);
+		assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKDIR, root, names[i], 0755, 0, &entry),
+				-EINVAL);
+		assert_int_equal(fsc_create(&fsc, root, names[i], O_RDWR, 0644, &entry, &file),
+				-EINVAL);
+		assert_int_equal(fsc_symlink(&fsc, root, names[i], "x", &entry), -EINVAL);
+		assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, names[i]), -EINVAL);
+		assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_RMDIR, root, names[i]), -EINVAL);
+		assert_int_equal(fsc_rename(&fsc, root, names[i], root, "x", 0), -EINVAL);
+		assert_int_equal(fsc_rename(&fsc, root, "x", root, names[i], 0), -EINVAL);
+		assert_int_equal(fsc_link(&fsc, root, root, names[i]), -EINVAL);
+	}
+}
+
+static void
+aio_name_of_255_bytes_is_kept(void **state)
+{
+	struct weir_entry entry;
+	char name[256];
+
+	memset(name, 'n', 255);
+	name[255] = '\0';
+	assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKDIR, root, name, 0755, 0, &entry), 0);
+	fsc_put(&fsc, entry.node);
+	assert_true(S_ISDIR(host_stat(name).st_mode));
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_RMDIR, root, name), 0);
+	assert_int_equal(access(host(name), F_OK), -1);
+}
+
+static void
+aio_symlink_is_read_and_never_followed(void **state)
+{
+	struct weir_entry link, entry;
+	char target[PATH_MAX];
+	struct weir_file *file;
+	struct weir_attr attr;
+
+	assert_int_equal(fsc_symlink(&fsc, root, "etc", "/etc", &link), 0);
+	assert_int_equal(link.node->type, S_IFLNK);
+	assert_int_equal(link.attr.size, 4);
+	assert_int_equal(fsc_readlink(&fsc, link.node, target), 4);
+	assert_string_equal(target, "/etc");
+	/* As a directory, as a file, as a target of changes: it is a link and nothing else. */
+	assert_int_equal(fsc_lookup(&fsc, link.node, "passwd", &entry), -ENOTDIR);
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, link.node, O_RDONLY, &file), -ELOOP);
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPENDIR, link.node, O_RDONLY, &file), -ENOTDIR);
+	assert_int_equal(
+			fsc_make(&fsc, WEIR_FSOP_MKDIR, link.node, "x", 0755, 0, &entry), -ENOTDIR);
+	assert_int_equal(fsc_create(&fsc, link.node, "x", O_RDWR, 0644, &entry, &file), -ENOTDIR);
+	assert_int_equal(fsc_create(&fsc, root, "etc", O_RDWR, 0644, &entry, &file), -ELOOP);
+	attr = (struct weir_attr){ .mode = 0777 };
+	assert_int_equal(fsc_setattr(&fsc, link.node, WEIR_SET_MODE, &attr, &attr), -EOPNOTSUPP);
+	attr = (struct weir_attr){ .size = 0 };
+	assert_int_equal(fsc_setattr(&fsc, link.node, WEIR_SET_SIZE, &attr, &attr), -EINVAL);
+	attr = (struct weir_attr){ .mtime = 1000, .atime = 2000 };
+	assert_int_equal(
+			fsc_setattr(&fsc, link.node, WEIR_SET_MTIME | WEIR_SET_ATIME, &attr, &attr),
+			0);
+	assert_int_equal(host_stat("etc").st_mtim.tv_sec, 1000);
+	fsc_put(&fsc, link.node);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "etc"), 0);
+}
+
+static void
+aio_directory_moved_meanwhile_keeps_its_node_inside(void **state)
+{
+	struct weir_entry a, b, entry;
+
+	assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKDIR, root, "a", 0755, 0, &a), 0);
+	assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKDIR, a.node, "b", 0755, 0, &b), 0);
+	/* The host turns the old place into a way out. */
+	assert_int_equal(rename(host("a"), host("moved")), 0);
+	assert_int_equal(symlink("/etc", host("a")), 0);
+	assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKDIR, b.node, "c", 0755, 0, &entry), 0);
+	fsc_put(&fsc, entry.node);
+	assert_true(S_ISDIR(host_stat("moved/b/c").st_mode));
+	assert_int_equal(fsc_lookup(&fsc, a.node, "passwd", &entry), -ENOENT);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_RMDIR, b.node, "c"), 0);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_RMDIR, a.node, "b"), 0);
+	fsc_put(&fsc, a.node);
+	fsc_put(&fsc, b.node);
+	unlink(host("a"));
+	rmdir(host("moved"));
+}
+
+static void
+aio_special_file_is_not_opened(void **state)
+{
+	struct weir_entry entry, again;
+	struct weir_file *file;
+
+	assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKNOD, root, "fifo", S_IFIFO | 0644, 0, &entry),
+			0);
+	assert_int_equal(entry.node->type, S_IFIFO);
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDONLY, &file), -ENXIO);
+	assert_int_equal(fsc_create(&fsc, root, "fifo", O_RDWR, 0644, &again, &file), -ENXIO);
+	fsc_put(&fsc, entry.node);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "fifo"), 0);
+}
+
+static void
+aio_rename_obeys_its_flags(void **state)
+{
+	char data[4];
+
+	host_write("one", "1", 1);
+	host_write("two", "2", 1);
+	assert_int_equal(fsc_rename(&fsc, root, "one", root, "two", RENAME_NOREPLACE), -EEXIST);
+	assert_int_equal(fsc_rename(&fsc, root, "one", root, "two", 1u << 10), -EINVAL);
+	assert_int_equal(fsc_rename(&fsc, root, "one", root, "two", RENAME_EXCHANGE), 0);
+	assert_int_equal(host_read("one", data, 4), 1);
+	assert_int_equal(data[0], '2');
+	assert_int_equal(fsc_rename(&fsc, root, "one", root, "two", 0), 0);
+	assert_int_equal(host_read("two", data, 4), 1);
+	assert_int_equal(data[0], '2');
+	assert_int_equal(access(host("one"), F_OK), -1);
+	unlink(host("two"));
+}
+
+static void
+aio_hard_link_is_the_same_node(void **state)
+{
+	struct weir_entry a, b;
+
+	host_write("name1", "x", 1);
+	a = look("name1");
+	assert_int_equal(fsc_link(&fsc, a.node, root, "name2"), 0);
+	assert_int_equal(fsc_link(&fsc, a.node, root, "name2"), -EEXIST);
+	b = look("name2");
+	assert_ptr_equal(a.node, b.node);
+	assert_int_equal(b.attr.nlink, 2);
+	fsc_put(&fsc, a.node);
+	fsc_put(&fsc, b.node);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "name1"), 0);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "name2"), 0);
+}
+
+static void
+aio_setattr_changes_what_it_names_and_nothing_else(void **state)
+{
+	struct weir_attr set = { .mode = 06751, .size = 5000, .mtime = -5, .mtime_ns = 7 };
+	struct weir_entry entry;
+	struct weir_attr attr;
+	struct stat before;
+
+	host_write("file", "data", 4);
+	before = host_stat("file");
+	entry = look("file");
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &set, &attr), 0);
+	assert_int_equal(attr.mode, S_IFREG | 06751);
+	assert_int_equal(attr.size, 4);
+	assert_int_equal(attr.mtime, before.st_mtim.tv_sec);
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_SIZE, &set, &attr), 0);
+	assert_int_equal(attr.size, 5000);
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MTIME, &set, &attr), 0);
+	assert_int_equal(attr.mtime, -5);
+	assert_int_equal(attr.mtime_ns, 7);
+	assert_int_equal(attr.atime, before.st_atim.tv_sec);
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MTIME | WEIR_SET_MTIME_NOW, &set,
+					 &attr),
+			0);
+	assert_true(attr.mtime >= before.st_mtim.tv_sec);
+	set.mtime_ns = 1000000000;
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MTIME, &set, &attr), -EINVAL);
+	fsc_put(&fsc, entry.node);
+	unlink(host("file"));
+}
+
+static void
+aio_data_comes_back_in_any_segments(void **state)
+{
+	static const struct {
+		uint32_t len;
+		uint64_t off;
+		size_t seg;
+	} cases[] = {
+		{ 1, 0, 4096 },
+		{ 4096, 0, 4096 },
+		{ 4095, 1, 512 },
+		{ 65536, 3, 4096 },
+		{ 300000, 77, 1000 },
+		{ MIB, 4096, 4096 },
+		{ MIB, 1, MIB },
+		{ 5000, 5000000, 128 },
+	};
+	struct weir_entry entry;
+	struct weir_file *file;
+	unsigned int i;
+
+	assert_int_equal(fsc_create(&fsc, root, "data", O_RDWR, 0644, &entry, &file), 0);
+	for (i = 0; i < RTE_DIM(cases); i++) {
+		fill(fsc.mem, cases[i].len, i);
+		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, cases[i].off,
+						 cases[i].len, 0, cases[i].seg),
+				cases[i].len);
+		memset(fsc.mem + 2 * MIB, 0, MIB);
+		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, cases[i].off,
+						 cases[i].len, 2 * MIB, cases[i].seg),
+				cases[i].len);
+		assert_memory_equal(fsc.mem, fsc.mem + 2 * MIB, cases[i].len);
+	}
+	assert_int_equal(fsc_fsync(&fsc, entry.node, file, 0), 0);
+	assert_int_equal(fsc_fsync(&fsc, entry.node, file, WEIR_FSREQ_DATASYNC), 0);
+	assert_int_equal(host_stat("data").st_size, 5005000);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	unlink(host("data"));
+}
+
+static void
+aio_read_ends_where_the_file_does(void **state)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+
+	host_write("short", "0123456789", 10);
+	entry = look("short");
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDONLY, &file), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 4, 4096, 0, 4096), 6);
+	assert_memory_equal(fsc.mem, "456789", 6);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 10, 4096, 0, 4096), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, INT64_MAX, 10, 0, 10), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, UINT64_MAX, 10, 0, 10), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), -EBADF);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	unlink(host("short"));
+}
+
+static void
+aio_append_goes_where_the_guest_says(void **state)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+	char data[8];
+
+	host_write("append", "abcdef", 6);
+	entry = look("append");
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_APPEND, &file), 0);
+	memcpy(fsc.mem, "XY", 2);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 2, 2, 0, 2), 2);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	assert_int_equal(host_read("append", data, 8), 6);
+	assert_memory_equal(data, "abXYef", 6);
+	fsc_put(&fsc, entry.node);
+	unlink(host("append"));
+}
+
+static void
+aio_open_truncates_when_asked(void **state)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+
+	host_write("trunc", "abcdef", 6);
+	entry = look("trunc");
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_TRUNC, &file), 0);
+	assert_int_equal(host_stat("trunc").st_size, 0);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	unlink(host("trunc"));
+}
+
+static void
+aio_direct_file_takes_every_alignment(void **state)
+{
+	/* Aligned, then each of offset, length, memory and segments not. */
+	static const struct {
+		uint64_t off;
+		uint32_t len;
+		size_t mem, seg;
+	} cases[] = {
+		{ 0, MIB, 0, 4096 },
+		{ 4096, 8192, 4096, 4096 },
+		{ 1, 4096, 0, 4096 },
+		{ 4096, 4095, 0, 4096 },
+		{ 4096, 4096, 1, 4096 },
+		{ 8192, 8192, 0, 1000 },
+		{ 1048576, 100, 0, 100 },
+		{ 1049000, 5, 3, 2 },
+	};
+	struct weir_entry entry;
+	struct weir_file *file;
+	unsigned int i;
+
+	assert_int_equal(fsc_create(&fsc, root, "direct", O_RDWR | O_DIRECT, 0644, &entry, &file),
+			0);
+	for (i = 0; i < RTE_DIM(cases); i++) {
+		fill(fsc.mem + cases[i].mem, cases[i].len, i);
+		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, cases[i].off,
+						 cases[i].len, cases[i].mem, cases[i].seg),
+				cases[i].len);
+		memset(fsc.mem + 2 * MIB, 0, MIB + 4096);
+		assert_int_equal(
+				fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, cases[i].off,
+						cases[i].len, 2 * MIB + cases[i].mem, cases[i].seg),
+				cases[i].len);
+		assert_memory_equal(fsc.mem + cases[i].mem, fsc.mem + 2 * MIB + cases[i].mem,
+				cases[i].len);
+	}
+	/* An aligned read over the end of the file gives what there is. */
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, MIB, 4096, 0, 4096), 429);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	unlink(host("direct"));
+}
+
+static void
+aio_unlinked_open_file_stays_readable(void **state)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+	struct weir_attr attr;
+
+	host_write("gone", "still here", 10);
+	entry = look("gone");
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDWR, &file), 0);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "gone"), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, 100, 0, 100), 10);
+	assert_memory_equal(fsc.mem, "still here", 10);
+	assert_int_equal(fsc_getattr(&fsc, entry.node, file, &attr), 0);
+	assert_int_equal(attr.nlink, 0);
+	assert_int_equal(fsc_getattr(&fsc, entry.node, NULL, &attr), 0);
+	attr.mode = 0600;
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &attr, &attr), 0);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+}
+
+static void
+aio_file_over_4_gib_is_sparse(void **state)
+{
+	const uint64_t off = UINT64_C(5) << 30;
+	struct weir_entry entry;
+	struct weir_file *file;
+	struct weir_attr attr;
+
+	assert_int_equal(fsc_create(&fsc, root, "sparse", O_RDWR, 0644, &entry, &file), 0);
+	memcpy(fsc.mem, "end", 3);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, off, 3, 0, 3), 3);
+	assert_int_equal(fsc_getattr(&fsc, entry.node, NULL, &attr), 0);
+	assert_int_equal(attr.size, off + 3);
+	assert_true(attr.blocks * 512 < MIB);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, off - 4, 100, 0, 50), 7);
+	assert_memory_equal(fsc.mem, "\0\0\0\0end", 7);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	unlink(host("sparse"));
+}
+
+static void
+aio_statfs_is_the_hosts(void **state)
+{
+	struct fsc_call call = { .req = { .op = WEIR_FSOP_STATFS, .node = root } };
+
+	assert_int_equal(fsc_run(&fsc, &call), 0);
+	assert_int_equal(call.req.out.statfs.namelen, 255);
+	assert_true(call.req.out.statfs.blocks > 0);
+}
+
+struct listing {
+	unsigned int nb, dots, with_node;
+	uint64_t last_off;
+	uint8_t seen[10000];
+	struct weir_dirent first;
+	char first_name[256];
+};
+
+static void
+listing_see(void *arg, const struct weir_dirent *dirent)
+{
+	struct listing *list = arg;
+	char name[256];
+	unsigned int i;
+
+	snprintf(name, sizeof(name), "%.*s", (int)dirent->name_len, dirent->name);
+	if (list->nb == 0)
+		snprintf(list->first_name, sizeof(list->first_name), "%s", name);
+	list->nb++;
+	list->last_off = dirent->next_off;
+	assert_true(dirent->ino != 0);
+	if (dirent->entry != NULL) {
+		assert_int_equal(dirent->entry->attr.ino, dirent->ino);
+		list->with_node++;
+	}
+	if (name[0] == '.') {
+		assert_null(dirent->entry);
+		list->dots++;
+	} else if (sscanf(name, "e%u", &i) == 1) {
+		assert_true(i < RTE_DIM(list->seen));
+		list->seen[i]++;
+	}
+}
+
+/* Lists a directory, at most max entries a request. */
+static void
+list_all(struct weir_node *dir, uint32_t flags, unsigned int max, struct listing *list)
+{
+	struct weir_file *file;
+	unsigned int before;
+
+	memset(list, 0, sizeof(*list));
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPENDIR, dir, O_RDONLY, &file), 0);
+	do {
+		before = list->nb;
+		assert_int_equal(fsc_readdir(&fsc, dir, file, list->last_off, max, flags,
+						 listing_see, list),
+				0);
+	} while (list->nb > before);
+	assert_int_equal(fsc_release(&fsc, WEIR_FSOP_RELEASEDIR, dir, file), 0);
+}
+
+static void
+aio_large_directory_lists_completely(void **state)
+{
+	static struct listing list;
+	struct weir_entry dir;
+	struct weir_file *file;
+	char name[32];
+	unsigned int i;
+	int fd;
+
+	assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKDIR, root, "large", 0755, 0, &dir), 0);
+	for (i = 0; i < 10000; i++) {
+		snprintf(name, sizeof(name), "large/e%u", i);
+		fd = open(host(name), O_WRONLY | O_CREAT, 0644);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	list_all(dir.node, 0, 100, &list);
+	assert_int_equal(list.nb, 10002);
+	assert_int_equal(list.dots, 2);
+	for (i = 0; i < 10000; i++)
+		assert_int_equal(list.seen[i], 1);
+	list_all(dir.node, WEIR_FSREQ_PLUS, 50, &list);
+	assert_int_equal(list.nb, 10002);
+	assert_int_equal(list.with_node, 10000);
+	for (i = 0; i < 10000; i++)
+		assert_int_equal(list.seen[i], 1);
+
+	/* rewinddir: back to the start in the same open directory. */
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPENDIR, dir.node, O_RDONLY, &file), 0);
+	memset(&list, 0, sizeof(list));
+	assert_int_equal(fsc_readdir(&fsc, dir.node, file, 0, 10, 0, listing_see, &list), 0);
+	snprintf(name, sizeof(name), "%.31s", list.first_name);
+	list.nb = 0;
+	assert_int_equal(fsc_readdir(&fsc, dir.node, file, 0, 10, 0, listing_see, &list), 0);
+	assert_int_equal(list.nb, 10);
+	assert_string_equal(name, list.first_name);
+	assert_int_equal(fsc_readdir(&fsc, dir.node, file, 0, 0, 0, listing_see, &list), -EINVAL);
+	fsc_release(&fsc, WEIR_FSOP_RELEASEDIR, dir.node, file);
+
+	for (i = 0; i < 10000; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		if (i < 100)
+			assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, dir.node, name), 0);
+		snprintf(name, sizeof(name), "large/e%u", i);
+		unlink(host(name));
+	}
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_RMDIR, root, "large"), 0);
+	fsc_put(&fsc, dir.node);
+}
+
+static void
+dots_see(void *arg, const struct weir_dirent *dirent)
+{
+	if (dirent->name_len <= 2 && dirent->name[0] == '.')
+		((uint64_t *)arg)[dirent->name_len - 1] = dirent->ino;
+}
+
+static void
+aio_dotdot_of_the_root_is_the_root(void **state)
+{
+	uint64_t ino[2] = { 0 };
+	struct weir_attr attr;
+	struct weir_file *file;
+
+	assert_int_equal(fsc_getattr(&fsc, root, NULL, &attr), 0);
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPENDIR, root, O_RDONLY, &file), 0);
+	assert_int_equal(fsc_readdir(&fsc, root, file, 0, 1000, 0, dots_see, ino), 0);
+	fsc_release(&fsc, WEIR_FSOP_RELEASEDIR, root, file);
+	assert_int_equal(ino[0], attr.ino);
+	assert_int_equal(ino[1], attr.ino);
+}
+
+static void
+aio_many_requests_at_once_are_all_answered(void **state)
+{
+	enum {
+		NB = 300
+	};
+	static struct fsc_call calls[NB];
+	static struct weir_seg segs[NB];
+	struct weir_entry entry;
+	struct weir_file *file;
+	unsigned int i;
+
+	assert_int_equal(fsc_create(&fsc, root, "many", O_RDWR, 0644, &entry, &file), 0);
+	for (i = 0; i < NB; i++) {
+		fill(fsc.mem + i * 4096, 4096, i);
+		segs[i] = (struct weir_seg){ .off = i * 4096, .len = 4096 };
+		calls[i] = (struct fsc_call){
+			.req = { .op = WEIR_FSOP_WRITE, .node = entry.node, .file = file },
+		};
+		calls[i].req.in.io.off = i * 4096;
+		calls[i].req.in.io.len = 4096;
+		weir_iov_init(&calls[i].req.iov, fsc.map, &segs[i], 1);
+		fsc_submit(&fsc, &calls[i]);
+	}
+	for (i = 0; i < NB; i++)
+		assert_int_equal(fsc_wait(&calls[i]), 4096);
+	assert_int_equal(
+			fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, MIB, 2 * MIB, 4096), MIB);
+	assert_memory_equal(fsc.mem, fsc.mem + 2 * MIB, MIB);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	unlink(host("many"));
+}
+
+static void
+aio_detached_requests_are_fenced_and_end(void **state)
+{
+	enum {
+		NB = 64
+	};
+	static struct fsc_call calls[NB];
+	static struct weir_seg segs[NB];
+	struct weir_entry entry;
+	struct weir_file *file;
+	unsigned int i;
+
+	assert_int_equal(fsc_create(&fsc, root, "detach", O_RDWR | O_SYNC, 0644, &entry, &file), 0);
+	for (i = 0; i < NB; i++) {
+		segs[i] = (struct weir_seg){ .off = i * 4096, .len = 4096 };
+		calls[i] = (struct fsc_call){
+			.req = { .op = i % 2 ? WEIR_FSOP_WRITE : WEIR_FSOP_READ,
+					.node = entry.node,
+					.file = file },
+		};
+		calls[i].req.in.io.off = i * 4096;
+		calls[i].req.in.io.len = 4096;
+		weir_iov_init(&calls[i].req.iov, fsc.map, &segs[i], 1);
+		fsc_submit(&fsc, &calls[i]);
+	}
+	for (i = 0; i < NB; i++)
+		fsc_detach(&calls[i]);
+	for (i = 0; i < NB; i++) {
+		fsc_wait(&calls[i]);
+		assert_true(atomic_load(&calls[i].fenced));
+	}
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	unlink(host("detach"));
+}
+
+static const struct CMUnitTest folder_tests[] = {
+	cmocka_unit_test(aio_lookup_of_nothing_is_enoent),
+	cmocka_unit_test(aio_lookup_twice_gives_one_node_with_host_attributes),
+	cmocka_unit_test(aio_inode_number_used_again_is_another_node),
+	cmocka_unit_test(aio_name_that_is_no_component_is_refused),
+	cmocka_unit_test(aio_name_of_255_bytes_is_kept),
+	cmocka_unit_test(aio_symlink_is_read_and_never_followed),
+	cmocka_unit_test(aio_directory_moved_meanwhile_keeps_its_node_inside),
+	cmocka_unit_test(aio_special_file_is_not_opened),
+	cmocka_unit_test(aio_rename_obeys_its_flags),
+	cmocka_unit_test(aio_hard_link_is_the_same_node),
+	cmocka_unit_test(aio_setattr_changes_what_it_names_and_nothing_else),
+	cmocka_unit_test(aio_data_comes_back_in_any_segments),
+	cmocka_unit_test(aio_read_ends_where_the_file_does),
+	cmocka_unit_test(aio_append_goes_where_the_guest_says),
+	cmocka_unit_test(aio_open_truncates_when_asked),
+	cmocka_unit_test(aio_direct_file_takes_every_alignment),
+	cmocka_unit_test(aio_unlinked_open_file_stays_readable),
+	cmocka_unit_test(aio_file_over_4_gib_is_sparse),
+	cmocka_unit_test(aio_statfs_is_the_hosts),
+	cmocka_unit_test(aio_large_directory_lists_completely),
+	cmocka_unit_test(aio_dotdot_of_the_root_is_the_root),
+	cmocka_unit_test(aio_many_requests_at_once_are_all_answered),
+	cmocka_unit_test(aio_detached_requests_are_fenced_and_end),
+};
+
+static void
+create_with_a_wrong_folder_says_which(void **state)
+{
+	char message[512];
+
+	assert_int_equal(fsc_rpc("fsdev_aio_create",
+					 "{\"name\": \"x\", \"root_path\": \"/no/such\"}", message),
+			-ENOENT);
+	assert_string_equal(message, "No such file or directory: /no/such");
+	assert_int_equal(
+			fsc_rpc("fsdev_aio_create",
+					"{\"name\": \"x\", \"root_path\": \"/dev/null\"}", message),
+			-ENOTDIR);
+	assert_string_equal(message, "Not a directory: /dev/null");
+	assert_null(weir_fsdev_find("x"));
+}
+
+static void
+create_with_what_is_not_built_is_refused_by_name(void **state)
+{
+	static const char *const keys[] = { "enable_xattr", "enable_writeback_cache",
+		"enable_notifications" };
+	char params[256], message[512];
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(keys); i++) {
+		snprintf(params, sizeof(params),
+				"{\"name\": \"x\", \"root_path\": \"/tmp\", \"%s\": true}",
+				keys[i]);
+		assert_int_not_equal(fsc_rpc("fsdev_aio_create", params, message), 0);
+		assert_non_null(strstr(message, keys[i]));
+	}
+}
+
+static void
+create_with_a_size_out_of_range_is_refused(void **state)
+{
+	char message[512];
+
+	assert_int_not_equal(fsc_rpc("fsdev_aio_create",
+					     "{\"name\": \"x\", \"root_path\": \"/tmp\", "
+					     "\"max_xfer_size\": 4095}",
+					     message),
+			0);
+	assert_non_null(strstr(message, "max_xfer_size"));
+}
+
+static const struct CMUnitTest create_tests[] = {
+	cmocka_unit_test(create_with_a_wrong_folder_says_which),
+	cmocka_unit_test(create_with_what_is_not_built_is_refused_by_name),
+	cmocka_unit_test(create_with_a_size_out_of_range_is_refused),
+};
+
+#define NO_URING   ", \"uring\": \"off\""
+#define NO_HANDLES ", \"inode_file_handles\": \"never\""
+
+static const struct aio_variant variants[] = {
+	{ "aio on the build folder", ".", "" },
+	{ "aio on the build folder, helpers alone", ".", NO_URING },
+	{ "aio on the build folder, descriptors", ".", NO_HANDLES ", \"attr_valid_ms\": 1000" },
+	{ "aio on tmpfs", "/dev/shm", "" },
+	{ "aio on tmpfs, helpers alone, descriptors", "/dev/shm", NO_URING NO_HANDLES },
+	{ "aio on an overlay", NULL, "" },
+	{ "aio on an overlay, helpers alone", NULL, NO_URING },
+};
+
+int
+main(void)
+{
+	const bool may_mount = aio_folder_may_mount();
+	unsigned int i;
+	int failed;
+
+	if (fsc_start("0,1@0") < 0)
+		return 77;
+	failed = cmocka_run_group_tests_name("aio create", create_tests, NULL, NULL);
+	for (i = 0; i < RTE_DIM(variants); i++) {
+		aio_variant = &variants[i];
+		if (aio_variant->base != NULL || may_mount)
+			failed += cmocka_run_group_tests_name(aio_variant->name, folder_tests,
+					aio_folder_setup, aio_folder_teardown);
+	}
+	fsc_stop();
+	return failed > 0;
+}
