@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_common.h>
+#include <rte_version.h>
+
+#include "args.h"
+
+enum {
+	OPT_SOCKET_DIR = 256,
+	OPT_INIT_CONF,
+	OPT_IDLE,
+	OPT_SPIN,
+	OPT_REQUESTS,
+	OPT_BIG,
+	OPT_FUNCTION,
+	OPT_MANAGER,
+	OPT_SHUTDOWN
+};
+
+static const struct option options[] = {
+	{ "rpc-socket", required_argument, NULL, 'r' },
+	{ "socket-dir", required_argument, NULL, OPT_SOCKET_DIR },
+	{ "init-conf", required_argument, NULL, OPT_INIT_CONF },
+	{ "idle", required_argument, NULL, OPT_IDLE },
+	{ "spin-us", required_argument, NULL, OPT_SPIN },
+	{ "requests", required_argument, NULL, OPT_REQUESTS },
+	{ "big-requests", required_argument, NULL, OPT_BIG },
+	{ "static-function", required_argument, NULL, OPT_FUNCTION },
+	{ "manager", required_argument, NULL, OPT_MANAGER },
+	{ "shutdown-timeout", required_argument, NULL, OPT_SHUTDOWN },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void
+args_help(void)
+{
+	puts("usage: weir [EAL options] -- [options]\n"
+	     "\n"
+	     "Serves virtio-fs devices to guests. Configure it with usertools/weir-rpc.py.\n"
+	     "\n"
+	     "  -r, --rpc-socket PATH   where to listen for RPCs (/run/weir/rpc.sock)\n"
+	     "  --socket-dir DIR        device NAME listens on DIR/NAME.sock (/run/weir)\n"
+	     "  --init-conf FILE        RPC command lines to run at start, one a line\n"
+	     "  --idle POLICY           poll: workers never sleep; adaptive: they sleep when there\n"
+	     "                          is nothing to do (adaptive)\n"
+	     "  --spin-us N             adaptive: microseconds without work before sleeping (50)\n"
+	     "  --requests N            requests in progress at most, on each NUMA node (8192)\n"
+	     "  --big-requests N        of which large transfers (1024)\n"
+	     "  --manager NAME          name of the emulation manager (mlx5_0)\n"
+	     "  --static-function VUID[=PCI]\n"
+	     "                          a function to put a device on; may be repeated\n"
+	     "                          (default: two, with names of this machine's)\n"
+	     "  --shutdown-timeout S    seconds that a file system gets to end what is in progress\n"
+	     "                          when weir is told to stop (5)\n"
+	     "  -h, --help, -V, --version\n"
+	     "\n"
+	     "EAL options choose the lcores: the first one is for control, the others are workers,\n"
+	     "e.g. weir --lcores 0@0,1@1 --in-memory --no-pci --iova-mode=va -- -r /run/weir/rpc.sock\n"
+	     "\n"
+	     "exit status: 0 ended clean; 1 could not start; 2 usage; 3 ended with requests lost in a\n"
+	     "file system that did not answer");
+}
+
+static void
+args_version(void)
+{
+	printf("weir " WEIR_VERSION " (%s)\n", rte_version());
+}
+
+int
+args_early(int argc, char **argv)
+{
+	if (argc != 2)
+		return 0;
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		args_help();
+		return 1;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		args_version();
+		return 1;
+	}
+	return 0;
+}
+
+static int
+args_number(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *out)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || value < min ||
+			value > max) {
+		fprintf(stderr, "weir: --%s %s: must be a number from %u to %u\n", name, text, min,
+				max);
+		return -EINVAL;
+	}
+	*out = (uint32_t)value;
+	return 0;
+}
+
+static int
+args_idle(const char *text, enum weir_idle_policy *out)
+{
+	if (strcmp(text, "poll") == 0) {
+		*out = WEIR_IDLE_POLL;
+		return 0;
+	}
+	if (strcmp(text, "adaptive") == 0) {
+		*out = WEIR_IDLE_ADAPTIVE;
+		return 0;
+	}
+	fprintf(stderr, "weir: --idle %s: must be poll or adaptive\n", text);
+	return -EINVAL;
+}
+
+static int
+args_option(int opt, struct args *args)
+{
+	switch (opt) {
+	case 'r':
+		args->rpc_socket = optarg;
+		return 0;
+	case OPT_SOCKET_DIR:
+		args->socket_dir = optarg;
+		return 0;
+	case OPT_INIT_CONF:
+		args->init_conf = optarg;
+		return 0;
+	case OPT_MANAGER:
+		args->manager = optarg;
+		return 0;
+	case OPT_IDLE:
+		return args_idle(optarg, &args->idle);
+	case OPT_SPIN:
+		return args_number("spin-us", optarg, 0, 1000000, &args->spin_us);
+	case OPT_REQUESTS:
+		return args_number("requests", optarg, 16, 1 << 20, &args->nb_requests);
+	case OPT_BIG:
+		return args_number("big-requests", optarg, 1, 1 << 20, &args->nb_big_requests);
+	case OPT_SHUTDOWN:
+		return args_number("shutdown-timeout", optarg, 0, 3600, &args->shutdown_s);
+	case OPT_FUNCTION:
+		if (args->nb_functions == ARGS_MAX_FUNCTIONS) {
+			fprintf(stderr, "weir: --static-function: more than %u\n",
+					ARGS_MAX_FUNCTIONS);
+			return -EINVAL;
+		}
+		args->functions[args->nb_functions++] = optarg;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int
+args_parse(int argc, char **argv, struct args *args)
+{
+	int opt, rc;
+
+	*args = (struct args){
+		.rpc_socket = "/run/weir/rpc.sock",
+		.socket_dir = "/run/weir",
+		.manager = "mlx5_0",
+		.idle = WEIR_IDLE_ADAPTIVE,
+		.spin_us = 50,
+		.nb_requests = 8192,
+		.nb_big_requests = 1024,
+		.shutdown_s = 5,
+	};
+	optind = 1;
+	while ((opt = getopt_long(argc, argv, "r:hV", options, NULL)) != -1) {
+		if (opt == 'h' || opt == 'V') {
+			opt == 'h' ? args_help() : args_version();
+			return 1;
+		}
+		rc = args_option(opt, args);
+		if (rc < 0)
+			return rc;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "weir: %s: not an option\n", argv[optind]);
+		return -EINVAL;
+	}
+	return 0;
+}
