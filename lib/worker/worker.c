@@ -116,7 +116,12 @@ worker_new(unsigned int lcore, const struct weir_workers_cfg *cfg, struct weir_w
 	if (rc < 0)
 		goto fail;
 	snprintf(name, sizeof(name), "weir_mail_%u", w->index);
-	w->mailbox = rte_ring_create(name, MAILBOX_SIZE, w->socket, RING_F_SC_DEQ);
+	/*
+	 * Relaxed tail: senders are threads that can be preempted in the middle of an enqueue, and
+	 * nobody, least of all another worker, may have to wait until they run again.
+	 */
+	w->mailbox = rte_ring_create(
+			name, MAILBOX_SIZE, w->socket, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
 	if (w->mailbox == NULL) {
 		rc = -rte_errno;
 		goto fail;
@@ -133,7 +138,7 @@ static int WEIR_ON_WORKER
 worker_deliver(struct weir_worker *w)
 {
 	void *box[MAILBOX_BURST];
-	unsigned int n = rte_ring_sc_dequeue_burst(w->mailbox, box, RTE_DIM(box), NULL);
+	unsigned int n = rte_ring_dequeue_burst(w->mailbox, box, RTE_DIM(box), NULL);
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct weir_msg *msg = box[i];
@@ -448,7 +453,7 @@ weir_worker_fd_del(int fd)
 void
 weir_worker_send(struct weir_worker *worker, struct weir_msg *msg)
 {
-	while (rte_ring_mp_enqueue(worker->mailbox, msg) < 0)
+	while (rte_ring_enqueue(worker->mailbox, msg) < 0)
 		rte_pause();
 	atomic_thread_fence(memory_order_seq_cst); /* pairs with worker_sleep() */
 	if (atomic_load_explicit(&worker->asleep, memory_order_relaxed))
