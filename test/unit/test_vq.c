@@ -30,7 +30,7 @@ static struct weir_vq vq;
 static struct weir_chain chain;
 static struct weir_seg segs[MAX_SEGS];
 
-static void
+static void WEIR_ON_WORKER
 start(uint32_t size, uint64_t features, uint16_t base)
 {
 	guest_ring_reset(&ring, size, features, base);
@@ -38,7 +38,7 @@ start(uint32_t size, uint64_t features, uint16_t base)
 	assert_int_equal(weir_vq_start(&vq, ring.map, &ring.cfg), 0);
 }
 
-static int
+static int WEIR_ON_WORKER
 pop(void)
 {
 	return weir_vq_pop(&vq, &chain, segs, MAX_SEGS);
@@ -54,7 +54,7 @@ fill_simple(void)
 		guest_ring_put(&ring.desc[i], GUEST_DATA_GPA + i * 64, 64, W, 0);
 }
 
-static void
+static void WEIR_ON_WORKER
 assert_pop_fails(enum weir_vq_error error)
 {
 	struct weir_vring_base base;
@@ -71,7 +71,7 @@ assert_pop_fails(enum weir_vq_error error)
 	assert_int_equal(vq.error, WEIR_VQ_OK);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_start_bad_size_is_refused(void **state)
 {
 	static const uint32_t sizes[] = { 0, 1, 3, 48, 2048, 65536, 0x80000000 };
@@ -84,7 +84,7 @@ vq_start_bad_size_is_refused(void **state)
 	}
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_start_misaligned_part_is_refused(void **state)
 {
 	guest_ring_reset(&ring, 16, 0, 0);
@@ -99,7 +99,7 @@ vq_start_misaligned_part_is_refused(void **state)
 }
 
 /* Aligned for the guest, but the region itself starts at an odd byte of our mapping. */
-static void
+static void WEIR_ON_WORKER
 vq_start_region_at_odd_address_is_refused(void **state)
 {
 	guest_ring_reset(&ring, 16, 0, 0);
@@ -110,7 +110,7 @@ vq_start_region_at_odd_address_is_refused(void **state)
 	ring.map->regions[0].size += 2;
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_start_part_outside_memory_is_refused(void **state)
 {
 	static const uint64_t gpas[] = {
@@ -135,7 +135,7 @@ vq_start_part_outside_memory_is_refused(void **state)
 }
 
 /* The field that event index adds behind a ring is part of it only when negotiated. */
-static void
+static void WEIR_ON_WORKER
 vq_start_event_field_outside_memory_is_refused(void **state)
 {
 	guest_ring_reset(&ring, 16, 0, 0);
@@ -145,7 +145,7 @@ vq_start_event_field_outside_memory_is_refused(void **state)
 	assert_int_equal(weir_vq_start(&vq, ring.map, &ring.cfg), -EFAULT);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_start_bases_too_far_apart_is_refused(void **state)
 {
 	guest_ring_reset(&ring, 16, 0, 3);
@@ -157,7 +157,7 @@ vq_start_bases_too_far_apart_is_refused(void **state)
 	assert_int_equal(weir_vq_start(&vq, ring.map, &ring.cfg), -EINVAL);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_pop_empty_ring_returns_0(void **state)
 {
 	start(16, 0, 7);
@@ -165,7 +165,7 @@ vq_pop_empty_ring_returns_0(void **state)
 	assert_int_equal(vq.error, WEIR_VQ_OK);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_pop_direct_chain_gives_both_parts(void **state)
 {
 	start(16, 0, 0);
@@ -190,7 +190,7 @@ vq_pop_direct_chain_gives_both_parts(void **state)
 	assert_int_equal(pop(), 0);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_pop_indirect_table_is_followed(void **state)
 {
 	struct vring_desc *table;
@@ -217,7 +217,7 @@ vq_pop_indirect_table_is_followed(void **state)
 }
 
 /* 2.7.5.3.2: direct descriptors may come before the indirect one, whose write flag is ignored. */
-static void
+static void WEIR_ON_WORKER
 vq_pop_indirect_behind_direct_is_followed(void **state)
 {
 	struct vring_desc *table;
@@ -234,7 +234,7 @@ vq_pop_indirect_behind_direct_is_followed(void **state)
 	assert_int_equal(chain.nb_out, 1);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_pop_buffer_across_regions_is_split(void **state)
 {
 	start(16, 0, 0);
@@ -251,7 +251,7 @@ vq_pop_buffer_across_regions_is_split(void **state)
 }
 
 /* 17 buffers, or 16 one of which is split, for room of 16. */
-static void
+static void WEIR_ON_WORKER
 vq_pop_too_many_segments_takes_the_chain(void **state)
 {
 	uint16_t i;
@@ -277,7 +277,7 @@ vq_pop_too_many_segments_takes_the_chain(void **state)
 	assert_int_equal(ring.used->ring[0].len, 0);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_indices_wrap_around_16_bits(void **state)
 {
 	uint32_t i;
@@ -299,7 +299,7 @@ vq_indices_wrap_around_16_bits(void **state)
 	assert_int_equal(vq.last_avail, 0x30);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_full_ring_is_popped_whole(void **state)
 {
 	uint32_t i;
@@ -313,7 +313,7 @@ vq_full_ring_is_popped_whole(void **state)
 	assert_int_equal(pop(), 0);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_too_many_avail_entries_break_it(void **state)
 {
 	start(16, 0, 0xfff8);
@@ -327,7 +327,7 @@ vq_too_many_avail_entries_break_it(void **state)
 }
 
 /* A ring of 16 has room for 16 chains, given back or not: a driver cannot offer a 17th. */
-static void
+static void WEIR_ON_WORKER
 vq_more_outstanding_than_ring_breaks_it(void **state)
 {
 	uint32_t i;
@@ -342,7 +342,7 @@ vq_more_outstanding_than_ring_breaks_it(void **state)
 	assert_pop_fails(WEIR_VQ_BAD_AVAIL);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_head_outside_ring_breaks_it(void **state)
 {
 	start(16, 0, 0);
@@ -350,7 +350,7 @@ vq_head_outside_ring_breaks_it(void **state)
 	assert_pop_fails(WEIR_VQ_BAD_HEAD);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_next_outside_table_breaks_it(void **state)
 {
 	struct vring_desc *table;
@@ -369,7 +369,7 @@ vq_next_outside_table_breaks_it(void **state)
 	assert_pop_fails(WEIR_VQ_BAD_NEXT);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_loop_breaks_it(void **state)
 {
 	struct vring_desc *table;
@@ -396,7 +396,7 @@ vq_loop_breaks_it(void **state)
 }
 
 /* A table may be as long as it likes, a chain may not. */
-static void
+static void WEIR_ON_WORKER
 vq_chain_over_the_bound_breaks_it(void **state)
 {
 	static struct weir_seg many[WEIR_VQ_MAX_CHAIN];
@@ -422,7 +422,7 @@ vq_chain_over_the_bound_breaks_it(void **state)
 	assert_int_equal(vq.error, WEIR_VQ_LOOP);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_buffer_outside_memory_breaks_it(void **state)
 {
 	static const struct {
@@ -448,7 +448,7 @@ vq_buffer_outside_memory_breaks_it(void **state)
 	}
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_indirect_table_outside_memory_breaks_it(void **state)
 {
 	static const uint64_t gpas[] = {
@@ -467,7 +467,7 @@ vq_indirect_table_outside_memory_breaks_it(void **state)
 	}
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_bad_length_breaks_it(void **state)
 {
 	static const uint32_t table_lens[] = { 0, 1, 15, 17, UINT32_MAX };
@@ -490,7 +490,7 @@ vq_bad_length_breaks_it(void **state)
 }
 
 /* Lengths that sum up to more than 32 bits hold, over a region as big as that. */
-static void
+static void WEIR_ON_WORKER
 vq_chain_over_4_gib_breaks_it(void **state)
 {
 	uint64_t size = ring.map->regions[2].size;
@@ -504,7 +504,7 @@ vq_chain_over_4_gib_breaks_it(void **state)
 	ring.map->regions[2].size = size;
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_bad_indirect_breaks_it(void **state)
 {
 	struct vring_desc *table;
@@ -530,7 +530,7 @@ vq_bad_indirect_breaks_it(void **state)
 	assert_pop_fails(WEIR_VQ_BAD_INDIRECT);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_readable_behind_writable_breaks_it(void **state)
 {
 	start(16, 0, 0);
@@ -541,7 +541,7 @@ vq_readable_behind_writable_breaks_it(void **state)
 	assert_pop_fails(WEIR_VQ_BAD_ORDER);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_broken_memory_breaks_it(void **state)
 {
 	start(16, 0, 0);
@@ -563,7 +563,7 @@ vq_errors_have_names(void **state)
 	assert_string_equal(weir_vq_error_name(WEIR_VQ_NB_ERRORS), "unknown");
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_unpop_reads_the_chain_anew(void **state)
 {
 	start(16, 0, 0xffff);
@@ -580,7 +580,7 @@ vq_unpop_reads_the_chain_anew(void **state)
 	assert_int_equal(pop(), 0);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_push_is_seen_after_flush(void **state)
 {
 	uint32_t i;
@@ -605,7 +605,7 @@ vq_push_is_seen_after_flush(void **state)
 	assert_int_equal(vq.stats.suppressed, 0);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_flush_obeys_no_interrupt_flag(void **state)
 {
 	start(16, 0, 0);
@@ -624,7 +624,7 @@ vq_flush_obeys_no_interrupt_flag(void **state)
 }
 
 /* An interrupt is due when the entry at used_event is among those just published. */
-static void
+static void WEIR_ON_WORKER
 vq_flush_obeys_event_index(void **state)
 {
 	static const struct {
@@ -672,7 +672,7 @@ driver_kicks(uint16_t old)
 	return (uint16_t)(old + 1 - *guest_ring_avail_event(&ring) - 1) < 1;
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_event_index_kicks_only_while_armed(void **state)
 {
 	static const uint16_t bases[] = { 0, 1, 0x7fff, 0xffff };
@@ -697,7 +697,7 @@ vq_event_index_kicks_only_while_armed(void **state)
 	}
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_flag_kicks_only_while_armed(void **state)
 {
 	start(16, 0, 0);
@@ -713,7 +713,7 @@ vq_flag_kicks_only_while_armed(void **state)
 	assert_int_equal(*guest_ring_avail_event(&ring), 0);
 }
 
-static void
+static void WEIR_ON_WORKER
 vq_stop_says_where_it_stood(void **state)
 {
 	struct weir_vring_base base;

@@ -120,7 +120,7 @@ assert_segments_inside(const struct guest_ring *ring, const struct weir_chain *c
  * Pops and answers all there is. Returns how many chains were taken. A ring whose parts overlap may
  * feed itself with what we answer; everybody else ends here.
  */
-static uint32_t
+static uint32_t WEIR_ON_WORKER
 serve(struct guest_ring *ring, struct weir_vq *vq, uint64_t *full)
 {
 	static struct weir_seg segs[MAX_SEGS];
@@ -155,7 +155,7 @@ serve(struct guest_ring *ring, struct weir_vq *vq, uint64_t *full)
 	return taken;
 }
 
-static void
+static void WEIR_ON_WORKER
 any_ring(struct guest_ring *ring, struct weir_vq *vq)
 {
 	uint32_t size = 2U << rnd(7);
@@ -182,7 +182,7 @@ any_ring(struct guest_ring *ring, struct weir_vq *vq)
  * Guest memory lies between guard pages: any step outside is a crash. Each category has to be met,
  * else this test has gone blind.
  */
-static void
+static void WEIR_ON_WORKER
 vq_hostile_rings_stay_in_memory_and_end(void **state)
 {
 	struct weir_vq vq = { 0 };
@@ -211,7 +211,7 @@ vq_hostile_rings_stay_in_memory_and_end(void **state)
 }
 
 /* Where a ring starts is the front end's word: any place is refused or works, nothing else. */
-static void
+static void WEIR_ON_WORKER
 vq_hostile_places_start_or_are_refused(void **state)
 {
 	struct weir_vq vq = { 0 };
