@@ -130,6 +130,7 @@ struct device_queue {
 	bool polled; /* the poller is registered */
 	uint32_t paused;
 	int kickfd;
+	struct weir_tdev *tdev; /* while up */
 	uint32_t nb_inflight, nb_fencing, nb_detached;
 	struct mapref *mapref;
 	struct weir_vring_cfg ring;

@@ -25,7 +25,7 @@ queue_signal(struct device_queue *q)
 	if (!weir_vq_flush(&q->vq))
 		return;
 	weir_counter_add(&q->counters.interrupts, 1);
-	q->dev->tport->driver->ops->vq_call(q->dev->tdev, q->index);
+	q->dev->tport->driver->ops->vq_call(q->tdev, q->index);
 }
 
 /* The ring comes to rest for the transport that waits: everything is answered or fenced off. */
@@ -279,6 +279,7 @@ queue_up_run(void *arg)
 		return;
 	}
 	q->kickfd = s->start->kickfd;
+	q->tdev = s->start->tdev;
 	q->ring = s->start->ring;
 	q->mapref = s->mapref;
 	q->up = true;

@@ -29,6 +29,8 @@ struct weir_tdev;
 
 /** A ring that the guest has set up. */
 struct weir_vq_start {
+	/** Whose vq_call() to use: a ring may start before ready() has told control of its tdev. */
+	struct weir_tdev *tdev;
 	uint16_t index;
 	int kickfd; /**< eventfd of the transport's, open until vq_stop() has returned; -1: polling */
 	struct weir_vring_cfg ring;
