@@ -256,15 +256,15 @@ int
 memfs_link(struct memfs *fs, uint32_t ino, uint32_t dir, const char *text)
 {
 	struct memfs_inode *inode = memfs_inode(fs, ino);
-	int rc;
+	int rc = dir_check_new(fs, dir, text);
 
+	if (rc < 0)
+		return rc;
 	if (S_ISDIR(inode->mode))
 		return -EPERM;
 	if (inode->nlink == 0)
 		return -ENOENT;
-	rc = dir_check_new(fs, dir, text);
-	if (rc == 0)
-		rc = names_add(fs, dir, text, ino);
+	rc = names_add(fs, dir, text, ino);
 	if (rc < 0)
 		return rc;
 	inode->nlink++;
@@ -323,7 +323,7 @@ dir_is_below(const struct memfs *fs, uint32_t dir, uint32_t top)
 	return dir == top;
 }
 
-/* Whether what is named may replace, and by its place be no trouble, what is there. */
+/* Whether what is named may take the place, and the order of refusals that Linux has. */
 static int
 rename_check(const struct memfs *fs, const struct memfs_name *from, uint32_t newdir,
 		const struct memfs_name *to, uint32_t flags)
@@ -331,15 +331,19 @@ rename_check(const struct memfs *fs, const struct memfs_name *from, uint32_t new
 	bool from_is_dir = S_ISDIR(memfs_inode(fs, from->ino)->mode);
 	const struct memfs_inode *victim;
 
+	if (to != NULL && (flags & RENAME_NOREPLACE))
+		return -EEXIST;
+	if (to == NULL && (flags & RENAME_EXCHANGE))
+		return -ENOENT;
 	if (from_is_dir && dir_is_below(fs, newdir, from->ino))
 		return -EINVAL;
 	if (to == NULL)
-		return flags & RENAME_EXCHANGE ? -ENOENT : 0;
-	if (flags & RENAME_NOREPLACE)
-		return -EEXIST;
+		return 0;
 	victim = memfs_inode(fs, to->ino);
-	if (flags & RENAME_EXCHANGE)
-		return S_ISDIR(victim->mode) && dir_is_below(fs, from->dir, to->ino) ? -EINVAL : 0;
+	if (S_ISDIR(victim->mode) && dir_is_below(fs, from->dir, to->ino))
+		return flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+	if ((flags & RENAME_EXCHANGE) || to->ino == from->ino)
+		return 0;
 	if (from_is_dir && !S_ISDIR(victim->mode))
 		return -ENOTDIR;
 	if (!from_is_dir && S_ISDIR(victim->mode))
