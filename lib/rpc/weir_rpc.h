@@ -14,11 +14,10 @@
  * Wire rules (SPDK's conventions, which existing clients rely on): see doc/rpc.md.
  */
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/queue.h>
-
-#include <jansson.h>
 
 #include <rte_common.h>
 
@@ -26,18 +25,18 @@
 #include "weir_role.h"
 
 /* JSON-RPC 2.0 section 5.1 error codes. Others are a negative errno. */
-#define WEIR_RPC_PARSE_ERROR	  -32700
+#define WEIR_RPC_PARSE_ERROR      -32700
 #define WEIR_RPC_INVALID_REQUEST  -32600
 #define WEIR_RPC_METHOD_NOT_FOUND -32601
-#define WEIR_RPC_INVALID_PARAMS	  -32602
-#define WEIR_RPC_INTERNAL_ERROR	  -32603
+#define WEIR_RPC_INVALID_PARAMS   -32602
+#define WEIR_RPC_INTERNAL_ERROR   -32603
 
 struct weir_rpc_call;
 
 struct weir_rpc_method {
 	const char *name;
-	const char *help;		  /**< one line */
-	const char *const *aliases;	  /**< other names, NULL-terminated; NULL for none */
+	const char *help; /**< one line */
+	const char *const *aliases; /**< other names, NULL-terminated; NULL for none */
 	const struct weir_param *params;
 	uint32_t nb_params;
 	uint32_t args_size; /**< of the struct that the table describes */
@@ -50,6 +49,7 @@ struct weir_rpc_method {
 /** Adds a method; it is borrowed for ever. Panics on a duplicate name. Before the server starts. */
 void weir_rpc_method_register(struct weir_rpc_method *method);
 
+/* clang-format off */
 /**
  * Registers a method from its own file: WEIR_RPC_METHOD(device_stop, "virtio_fs_device_stop",
  * "Stop a virtio-fs device", struct device_name_args, device_name_params) with the handler named
@@ -77,6 +77,7 @@ void weir_rpc_method_register(struct weir_rpc_method *method);
 	{                                                                                          \
 		weir_rpc_method_register(&id##_method);                                            \
 	}
+/* clang-format on */
 
 /** A method by name or alias; NULL when there is none. */
 struct weir_rpc_method *weir_rpc_method_find(const char *name);

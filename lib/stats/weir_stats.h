@@ -14,11 +14,10 @@
  * values. Sums over workers are made by the reader.
  */
 
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <jansson.h>
 
 #include <rte_telemetry.h>
 
@@ -30,8 +29,7 @@ static inline void
 weir_counter_add(weir_counter *counter, uint64_t n)
 {
 	/* One writer: no read-modify-write instruction is needed, only untorn accesses. */
-	atomic_store_explicit(counter,
-			atomic_load_explicit(counter, memory_order_relaxed) + n,
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
 			memory_order_relaxed);
 }
 

@@ -137,7 +137,7 @@ decode_no_object_means_no_keys(void **state)
 static void
 decode_unknown_key_is_named(void **state)
 {
-	assert_refused("{\"name\":\"a\",\"nmae\":1}", "nmae: unknown parameter");
+	assert_refused("{\"name\":\"a\",\"namex\":1}", "namex: unknown parameter");
 }
 
 static void

@@ -149,8 +149,8 @@ class RpcCli(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ''))
             self.assertIn('usage: weir-rpc.py fsdev_aio_create NAME ROOT_PATH [--max-write '
                           'MAX_WRITE]', done.stdout)
-            self.assertIn('  --max-write, --max-xfer-size MAX_WRITE\n        uint32, 4096..1048576, '
-                          'default 131072\n', done.stdout)
+            self.assertIn('  --max-write, --max-xfer-size MAX_WRITE\n'
+                          '        uint32, 4096..1048576, default 131072\n', done.stdout)
             self.assertIn('        unique name; string, required\n', done.stdout)
 
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -110,6 +111,70 @@ many_clients_are_served_at_once(void **state)
 		assert_rpc_line(fds[i], TRUE_1);
 		close(fds[i]);
 	}
+	rpc_turns();
+}
+
+static void
+many_clients_too_many_wait_for_one_to_leave(void **state)
+{
+	enum {
+		MAX = 1024,
+		NB = MAX + 8
+	};
+	struct rlimit old, limit;
+	int fds[NB], i;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	limit = old;
+	limit.rlim_cur = 2 * NB + 100;
+	if (old.rlim_max < limit.rlim_cur)
+		skip();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+	for (i = 0; i < NB; i++) {
+		fds[i] = rpc_client_open();
+		rpc_turn();
+	}
+	for (i = 0; i < NB; i++)
+		rpc_say(fds[i], "{\"id\":1,\"method\":\"yes\"}");
+	for (i = 0; i < MAX; i++)
+		assert_rpc_line(fds[i], TRUE_1);
+	for (i = MAX; i < NB; i++)
+		assert_rpc_silent(fds[i]);
+	for (i = 0; i < MAX; i++)
+		close(fds[i]);
+	for (i = MAX; i < NB; i++) {
+		assert_rpc_line(fds[i], TRUE_1);
+		close(fds[i]);
+	}
+	rpc_turns();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+static void
+many_clients_without_descriptors_wait_for_one(void **state)
+{
+	struct rlimit old, limit;
+	int fds[3], i;
+
+	for (i = 0; i < 2; i++)
+		fds[i] = rpc_client_open();
+	rpc_turns();
+	fds[2] = rpc_client_open();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	limit = old;
+	limit.rlim_cur = (rlim_t)fds[2];
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	rpc_say(fds[2], "{\"id\":1,\"method\":\"yes\"}");
+	assert_rpc_silent(fds[2]);
+	rpc_say(fds[0], "{\"id\":1,\"method\":\"yes\"}");
+	assert_rpc_line(fds[0], TRUE_1);
+
+	close(fds[0]);
+	assert_rpc_line(fds[2], TRUE_1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	close(fds[1]);
+	close(fds[2]);
 	rpc_turns();
 }
 
@@ -220,6 +285,8 @@ main(void)
 		cmocka_unit_test(client_that_only_stopped_sending_is_answered),
 		cmocka_unit_test(client_that_does_not_read_holds_up_only_itself),
 		cmocka_unit_test(many_clients_are_served_at_once),
+		cmocka_unit_test(many_clients_too_many_wait_for_one_to_leave),
+		cmocka_unit_test(many_clients_without_descriptors_wait_for_one),
 		cmocka_unit_test(socket_belongs_to_its_owner_only),
 		cmocka_unit_test(server_start_twice_is_busy),
 		cmocka_unit_test(server_start_on_a_locked_path_is_refused),
