@@ -33,6 +33,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -99,14 +100,17 @@ nodes_bucket(const struct fsdev_nodes *nodes, const uint64_t key[2])
 int
 fsdev_nodes_create(const struct fsdev_nodes_cfg *cfg, struct fsdev_nodes **out)
 {
+	char name[200];
 	const struct weir_table_cfg table_cfg = {
-		.name = cfg->name,
+		.name = name,
 		.rec_size = sizeof(struct weir_node) + cfg->priv_size,
 		.max_recs = cfg->max_nodes,
 	};
 	struct fsdev_nodes *nodes;
 	int rc;
 
+	/* The name of a memory file is for those who look, and has a limit below ours. */
+	snprintf(name, sizeof(name), "weir_nodes_%.180s", cfg->name);
 	nodes = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*nodes));
 	if (nodes == NULL)
 		return -ENOMEM;

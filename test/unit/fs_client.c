@@ -143,6 +143,7 @@ void
 fsc_submit(struct fs_client *c, struct fsc_call *call)
 {
 	call->dev = c->dev;
+	call->worker = weir_worker_at(c->worker);
 	call->req.cred = c->cred;
 	call->req.done = call_done;
 	call->msg.fn = call_submit;
@@ -151,7 +152,7 @@ fsc_submit(struct fs_client *c, struct fsc_call *call)
 	call->heard = false;
 	atomic_store(&call->done, false);
 	atomic_store(&call->fenced, false);
-	weir_worker_send(weir_worker_at(0), &call->msg);
+	weir_worker_send(call->worker, &call->msg);
 }
 
 static void
@@ -176,7 +177,7 @@ call_detach(void *arg)
 void
 fsc_detach(struct fsc_call *call)
 {
-	weir_worker_sync(weir_worker_at(0), call_detach, call);
+	weir_worker_sync(call->worker, call_detach, call);
 }
 
 static void
@@ -190,7 +191,7 @@ fsc_wait(struct fsc_call *call)
 	while (!call->heard)
 		fsc_poll();
 	/* done() has been entered; when this is through it has returned. */
-	weir_worker_sync(weir_worker_at(0), flush_worker, NULL);
+	weir_worker_sync(call->worker, flush_worker, NULL);
 	return call->res;
 }
 

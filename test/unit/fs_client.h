@@ -5,7 +5,7 @@
 #define FS_CLIENT_H
 
 /*
- * Plays a guest's session on a file system: one request at a time on worker 0, from the test's
+ * Plays a guest's session on a file system: one request at a time on one worker, from the test's
  * main thread, which is control. Results are those of weir_fsreq.done.
  */
 
@@ -21,6 +21,7 @@
 
 struct fs_client {
 	struct weir_fsdev *dev;
+	unsigned int worker; /* that requests are submitted on; 0 at first */
 	struct weir_memmap *map;
 	uint8_t *mem; /* guest memory as the test sees it */
 	struct weir_seg segs[FSC_MAX_SEGS];
@@ -34,6 +35,7 @@ struct fsc_call {
 	struct weir_msg msg;
 	struct weir_post post;
 	struct weir_fsdev *dev;
+	struct weir_worker *worker;
 	bool heard; /* control's */
 	_Atomic bool done;
 	_Atomic bool fenced;
