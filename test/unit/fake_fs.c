@@ -22,7 +22,8 @@ struct fake_file {
 void
 fake_clear(void)
 {
-	fake.hold = fake.hold_fence = fake.no_node = fake.set_res = false;
+	fake.hold = fake.hold_release = fake.hold_fence = false;
+	fake.quiet = fake.no_node = fake.set_res = false;
 	fake.res = 0;
 	fake.nb_entries = 0;
 	fake.bad_name = NULL;
@@ -322,29 +323,30 @@ fake_verb(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	bool release = req->op == WEIR_FSOP_RELEASE || req->op == WEIR_FSOP_RELEASEDIR;
 
-	fake_note(req);
-	if (release)
-		return fake_end(chan, req);
-	if (fake.hold && fake.nb_held < FAKE_MAX_HELD) {
+	if (!fake.quiet)
+		fake_note(req);
+	if ((release ? fake.hold_release : fake.hold) && fake.nb_held < FAKE_MAX_HELD) {
 		fake.held[fake.nb_held++] = req;
 		return -EINPROGRESS;
 	}
-	return fake.set_res ? fake.res : fake_end(chan, req);
+	return fake.set_res && !release ? fake.res : fake_end(chan, req);
 }
 
 void
 fake_go_on(void)
 {
+	struct weir_fsreq *held[FAKE_MAX_HELD];
 	unsigned int nb = fake.nb_held;
 	int rc;
 
 	weir_role_assume_worker();
+	memcpy(held, fake.held, sizeof(held));
 	fake.hold = false;
 	fake.nb_held = 0;
 	for (unsigned int i = 0; i < nb; i++) {
-		rc = fake.set_res ? fake.res : fake_end(fake.held[i]->chan, fake.held[i]);
+		rc = fake.set_res ? fake.res : fake_end(held[i]->chan, held[i]);
 		if (rc != -EINPROGRESS)
-			weir_fsreq_complete(fake.held[i], rc);
+			weir_fsreq_complete(held[i], rc);
 	}
 }
 

@@ -42,7 +42,9 @@ struct fake_call {
 /* Touched on workers, and by a test while they have nothing to do. */
 struct fake {
 	bool hold; /* verbs but RELEASE and RELEASEDIR wait for fake_go_on() */
+	bool hold_release; /* RELEASE and RELEASEDIR wait as well */
 	bool hold_fence; /* detach waits for fake_fence() */
+	bool quiet; /* nothing is noted: several workers at once are allowed */
 	bool no_node; /* entries come without a node */
 	bool set_res; /* verbs end with res, without effect */
 	int res;

@@ -23,7 +23,7 @@ struct weir_fuse_session *guest_sess;
 static struct weir_fsdev *guest_dev;
 static struct weir_memmap *guest_map;
 static int guest_fd = -1;
-static uint64_t guest_unique;
+static _Atomic uint64_t guest_unique;
 
 /* Outside of an assertion's reach: on a failed set-up there is no test to fail. */
 static void
