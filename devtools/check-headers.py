@@ -38,7 +38,7 @@ SOURCE = '#include "{}"\nextern int not_empty;\n'
 
 
 def folder_flags(build):
-    """Compiler arguments of each source folder, from the first of its files in the build."""
+    """Compiler arguments of each source folder, from its first file in the build."""
     with open(os.path.join(build, 'compile_commands.json'), encoding='utf-8') as f:
         rows = json.load(f)
     flags = {}
@@ -52,7 +52,12 @@ def folder_flags(build):
                 args.pop(0)
             elif arg not in ('-c', '-MD', '-MMD', '-MP', row['file']):
                 keep.append(arg)
-        flags.setdefault(os.path.dirname(path), keep)
+        folder = os.path.dirname(path)
+        if folder.startswith('test/'):
+            # Each program there has dependencies of its own; a header may use those of all.
+            flags.setdefault(folder, []).extend(keep)
+        else:
+            flags.setdefault(folder, keep)
     return flags
 
 
@@ -65,7 +70,7 @@ def compiles(build, compiler, flags, source):
 
 
 def flags_for(folder, flags):
-    """Own flags, or those of the nearest sub-folder (a folder of drivers has no sources itself)."""
+    """Own flags, or those of a sub-folder (a folder of drivers has no sources itself)."""
     if folder in flags:
         return flags[folder]
     return next((flags[f] for f in sorted(flags) if f.startswith(folder + '/')), None)

@@ -8,9 +8,12 @@ import sys
 
 import csource
 
+# Besides main.c, the constructors that register a driver or a method may panic: nothing runs yet.
+PANIC = 'rte_panic|rte_exit'
+
 # Token, why not, folders and files where it may stand.
 RULES = [
-    (r'strcpy|strcat', 'use rte_strscpy', ()),
+    (r'strcpy', 'use rte_strscpy', ()),
     (r'v?sprintf', 'use snprintf', ()),
     (r'strtok', 'use strtok_r or a cursor', ()),
     (r'atoi|atol|atoll', 'use strtol and check it', ()),
@@ -18,8 +21,7 @@ RULES = [
     (r'__sync_\w+', 'use the C11 or __atomic forms with an order', ()),
     (r'volatile', 'use an atomic with an order', ()),
     (r'__attribute__', 'use a macro of rte_common.h or lib/base', ('lib/base/',)),
-    (r'rte_panic|rte_exit', 'one panic takes every guest down',
-     ('app/weir/main.c', 'lib/base/', 'lib/rpc/weir_rpc.h', 'lib/rpc/registry.c')),
+    (PANIC, 'one panic takes every guest down', ('app/weir/main.c', 'lib/fsdev/rpc.c')),
     (r'TODO|FIXME|XXX|HACK', 'open an issue', ()),
 ]
 
@@ -29,7 +31,10 @@ COMMENTED = re.compile(r'\b(TODO|FIXME|XXX|HACK)\b')
 
 def main():
     faults = 0
-    for path in csource.tracked('*.c', '*.h'):
+    paths = csource.tracked('*.c', '*.h')
+    registering = {(path, n) for path, name, first, last in csource.functions(paths)
+                   if name.endswith('_register') for n in range(first, last + 1)}
+    for path in paths:
         with open(path, encoding='utf-8') as f:
             raw = f.read()
         pairs = zip(csource.code_only(raw).split('\n'), raw.split('\n'))
@@ -37,6 +42,8 @@ def main():
             hits = [(m, why) for pattern, why, where in PATTERNS
                     if not path.startswith(where or '\0') for m in pattern.findall(line)]
             hits += [(m, 'open an issue') for m in COMMENTED.findall(text) if m not in line]
+            if (path, n) in registering:
+                hits = [hit for hit in hits if not re.fullmatch(PANIC, hit[0])]
             for token, why in hits:
                 print(f'{path}:{n}: {token}: {why}', file=sys.stderr)
                 faults += 1

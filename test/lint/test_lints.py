@@ -102,6 +102,13 @@ def test_token_in_comment_string_or_longer_name_is_accepted(tree):
     accepted(tree.lint('check-tokens.py'))
 
 
+def test_panic_is_for_registration(tree):
+    tree.write('lib/a.c', 'void\na_register(void)\n{\n\trte_panic("twice");\n}\n')
+    accepted(tree.lint('check-tokens.py'))
+    tree.write('lib/a.c', 'void\na_start(void)\n{\n\trte_panic("twice");\n}\n')
+    refused(tree.lint('check-tokens.py'), 'lib/a.c:4: rte_panic')
+
+
 WORKER = 'static int WEIR_ON_WORKER\nf(struct a *a)\n{\n\t%s\n\treturn 0;\n}\n'
 
 
