@@ -107,7 +107,8 @@ class Guest:
         trouble = TROUBLE.search(console)
         if trouble:
             raise GuestError(f'guest: {trouble.group()}\n{console[-4000:]}')
-        if self.process.poll() is not None and self.read('status') is None:
+        ended = self.process is not None and self.process.poll() is not None
+        if ended and self.read('status') is None:
             raise GuestError(f'QEMU ended early\n{self.read("qemu.log")}\n{console[-2000:]}')
 
     def tail(self):

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 the weir authors
+# shellcheck shell=sh
+#
+# Guests that do not end by themselves: killed under load, reset, rebooted. $MNT is mounted.
+
+# Until the machine is gone.
+load_for_ever()
+{
+	fio --name=load --directory="$MNT" --ioengine=libaio --iodepth=16 --rw=randrw --bs=16k --size=4m \
+		--time_based --runtime=600 --numjobs=2 --output=/dev/null &
+	while :; do (cd "$MNT" && mkdir -p a/b && touch a/b/c && rm -r a); done &
+	sleep 2
+	: >"$OUT/at-load"
+	wait
+}
+
+# The first boot is reset by the host under load, the second reboots itself, the third ends.
+boot_three_times()
+{
+	boot=$(cat "$OUT/boot" 2>/dev/null || echo 1)
+	echo $((boot + 1)) >"$OUT/boot"
+	case $boot in
+	1)
+		seq 1 100000 >"$MNT/numbers"
+		sync
+		load_for_ever
+		;;
+	2)
+		check after_boot after_reset
+		reboot -f
+		sleep 60
+		;;
+	3) check after_boot after_reboot ;;
+	esac
+}
+
+check_after_boot()
+{
+	same numbers "$(seq 1 100000 | sha256sum)" "$(sha256sum <"$MNT/numbers")"
+	check_fio_psync_direct
+}
