@@ -33,6 +33,9 @@ vu_log_admit(struct weir_tdev *tdev)
 		tdev->log_window_ns = now;
 		tdev->log_lines = 0;
 	}
+	if (tdev->log_lines == LOG_LINES)
+		weir_log(vhost_user, WARNING, "%s: more lines than %u a minute are left out",
+				tdev->cfg.name, LOG_LINES);
 	return tdev->log_lines++ < LOG_LINES;
 }
 
