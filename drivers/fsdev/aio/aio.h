@@ -250,13 +250,11 @@ void WEIR_ON_WORKER aio_detach(struct weir_channel *chan, struct weir_fsreq *req
 
 /* cred.c: acting for a caller, on helpers */
 
-/** Takes the caller's fsuid and fsgid. @return 0, or -EPERM where weir may not. */
+/** Takes the caller's fsuid and fsgid; the thread's umask is its own. @return 0, -EPERM: may not. */
 int WEIR_ON_HELPER aio_cred_take(const struct weir_cred *cred);
 /** As above, but stays able to pass permission checks: the guest's kernel made them. */
 int WEIR_ON_HELPER aio_cred_take_able(const struct weir_cred *cred);
 void WEIR_ON_HELPER aio_cred_drop(void);
-/** Prepares the calling thread once: a umask of its own, no supplementary groups. */
-int WEIR_ON_HELPER aio_cred_thread_init(void);
 
 /* fdtable.c */
 int aio_fdtable_init(struct aio_fdtable *table, uint32_t max);
@@ -295,10 +293,13 @@ int
 aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, struct weir_attr *attr);
 /** Inode number as the guest sees it. */
 uint64_t aio_ino(const struct aio_fs *fs, uint64_t dev, uint64_t ino);
-/** Finds a name: found and its slot, and attr. */
+/** Takes found->slot, before anything is made that then could not be held. @return 0, -ENFILE. */
+int aio_found_take(struct aio_fs *fs, struct aio_found *found);
+void WEIR_ON_HELPER aio_found_drop(struct aio_fs *fs, struct aio_found *found);
+/** Finds a name, after aio_found_take(): found and attr. On error the slot is dropped. */
 int WEIR_ON_HELPER aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
 		struct weir_attr *attr);
-/** The same without blocking; -EAGAIN: ask a helper. */
+/** All of that without blocking; -EAGAIN: ask a helper. */
 int WEIR_ON_WORKER aio_find_cached(struct aio_fs *fs, int dirfd, const char *name,
 		struct aio_found *found, struct weir_attr *attr);
 /** The node of what was found; takes over found->slot unless -EAGAIN. */
@@ -338,7 +339,9 @@ int WEIR_ON_WORKER aio_rw(struct weir_channel *chan, struct weir_fsreq *req);
 
 /** Flags with which weir opens a file that the guest opens with flags. */
 int aio_open_flags(uint32_t flags);
-/** Takes a fresh descriptor into a file record, direct where the guest asked for that; or closes. */
+/** Takes a slot for a file record that will be opened. @return 0, -ENFILE. */
+int WEIR_ON_HELPER aio_file_take(struct aio_fs *fs, struct weir_file *file);
+/** Ends that: with a fresh descriptor, direct where the guest asked for it, or with an error. */
 int WEIR_ON_HELPER aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd);
 /** Gives a file record's descriptor up. */
 void WEIR_ON_WORKER aio_file_drop(struct aio_fs *fs, struct weir_file *file);

@@ -256,9 +256,6 @@ access_run(struct aio_fs *fs, struct weir_fsreq *req)
 	struct aio_ref ref;
 	int rc;
 
-	rc = aio_cred_thread_init();
-	if (rc < 0)
-		return rc;
 	rc = aio_node_open(fs, req->node, &ref);
 	if (rc < 0)
 		return rc;

@@ -27,8 +27,9 @@
 #define CRED_KEPT                                                                                  \
 	(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_MKNOD)
 
-int WEIR_ON_HELPER
-aio_cred_thread_init(void)
+/* Prepares the calling thread once: a umask of its own, no supplementary groups. */
+static int WEIR_ON_HELPER
+cred_thread_init(void)
 {
 	static __thread bool ready;
 
@@ -45,6 +46,10 @@ aio_cred_thread_init(void)
 int WEIR_ON_HELPER
 aio_cred_take(const struct weir_cred *cred)
 {
+	int rc = cred_thread_init();
+
+	if (rc < 0)
+		return rc;
 	setfsgid(cred->gid);
 	setfsuid(cred->uid);
 	/* These calls do not say whether they worked; an invalid id asks what is. */

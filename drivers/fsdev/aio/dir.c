@@ -68,14 +68,17 @@ static int WEIR_ON_HELPER
 opendir_run(struct aio_fs *fs, struct weir_fsreq *req)
 {
 	struct aio_ref ref;
-	int fd, rc;
+	int fd;
 
-	rc = aio_node_open(fs, req->node, &ref);
-	if (rc < 0)
-		return rc;
-	fd = aio_openat(ref.fd, ".", O_RDONLY | O_DIRECTORY, 0, 0);
-	aio_ref_put_now(fs, &ref);
-	return fd < 0 ? fd : aio_file_set(fs, req->file, fd);
+	fd = aio_file_take(fs, req->file);
+	if (fd < 0)
+		return fd;
+	fd = aio_node_open(fs, req->node, &ref);
+	if (fd == 0) {
+		fd = aio_openat(ref.fd, ".", O_RDONLY | O_DIRECTORY, 0, 0);
+		aio_ref_put_now(fs, &ref);
+	}
+	return aio_file_set(fs, req->file, fd);
 }
 
 static int WEIR_ON_WORKER
@@ -128,8 +131,8 @@ readdir_find(struct aio_fs *fs, struct aio_ctx *ctx, int fd)
 		if (entry == NULL)
 			return;
 		plus = dir_plus(ctx, i);
-		plus->rc = -ENOENT;
-		if (!dir_entry_is_dot(entry))
+		plus->rc = dir_entry_is_dot(entry) ? -ENOENT : aio_found_take(fs, &plus->found);
+		if (plus->rc == 0)
 			plus->rc = aio_find(fs, fd, entry->name, &plus->found, &plus->attr);
 	}
 	/* What was not looked up, the guest asks for next. */

@@ -272,7 +272,7 @@ fd_budget(void)
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return 0;
-	limit.rlim_cur = RTE_MIN(limit.rlim_cur, (rlim_t)INT32_MAX);
+	limit.rlim_cur = RTE_MIN(limit.rlim_cur, (rlim_t)1 << 20);
 	budget = limit.rlim_cur > FD_RESERVE ? (uint32_t)limit.rlim_cur - FD_RESERVE : 0;
 	return budget;
 }

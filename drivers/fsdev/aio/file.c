@@ -41,25 +41,30 @@ file_align(struct aio_file *priv, int fd)
 }
 
 int WEIR_ON_HELPER
+aio_file_take(struct aio_fs *fs, struct weir_file *file)
+{
+	return aio_fd_take(&fs->fds, &aio_file_of(file)->slot);
+}
+
+int WEIR_ON_HELPER
 aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd)
 {
 	struct aio_file *priv = aio_file_of(file);
-	int flags = fcntl(fd, F_GETFL);
-	int rc;
+	int flags;
 
+	if (fd < 0) {
+		aio_fd_put_now(&fs->fds, priv->slot);
+		priv->slot = 0;
+		return fd;
+	}
+	flags = fcntl(fd, F_GETFL) & ~O_NONBLOCK;
 	/* A file system that has no direct I/O says so here; the file is as good without. */
-	if (flags >= 0 && (file->flags & O_DIRECT) != 0 &&
-			fcntl(fd, F_SETFL, (flags & ~O_NONBLOCK) | O_DIRECT) == 0)
+	if ((file->flags & O_DIRECT) != 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0)
 		file_align(priv, fd);
-	else if (flags >= 0)
-		(void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-
-	rc = aio_fd_take(&fs->fds, &priv->slot);
-	if (rc < 0)
-		close(fd);
 	else
-		aio_fd_set(&fs->fds, priv->slot, fd);
-	return rc;
+		(void)fcntl(fd, F_SETFL, flags);
+	aio_fd_set(&fs->fds, priv->slot, fd);
+	return 0;
 }
 
 void WEIR_ON_WORKER
@@ -97,17 +102,17 @@ static int WEIR_ON_HELPER
 open_run(struct aio_fs *fs, struct weir_fsreq *req)
 {
 	struct aio_ref ref;
-	int fd, rc;
+	int fd;
 
-	rc = aio_cred_thread_init();
-	if (rc < 0)
-		return rc;
-	rc = aio_node_open(fs, req->node, &ref);
-	if (rc < 0)
-		return rc;
-	fd = open_fd(req, ref.fd);
-	aio_ref_put_now(fs, &ref);
-	return fd < 0 ? fd : aio_file_set(fs, req->file, fd);
+	fd = aio_file_take(fs, req->file);
+	if (fd < 0)
+		return fd;
+	fd = aio_node_open(fs, req->node, &ref);
+	if (fd == 0) {
+		fd = open_fd(req, ref.fd);
+		aio_ref_put_now(fs, &ref);
+	}
+	return aio_file_set(fs, req->file, fd);
 }
 
 int WEIR_ON_WORKER

@@ -61,9 +61,14 @@ lookup_run(struct aio_fs *fs, struct weir_fsreq *req)
 	struct aio_ref dir;
 	int rc;
 
-	rc = aio_node_open(fs, req->node, &dir);
+	rc = aio_found_take(fs, &ctx->found);
 	if (rc < 0)
 		return rc;
+	rc = aio_node_open(fs, req->node, &dir);
+	if (rc < 0) {
+		aio_found_drop(fs, &ctx->found);
+		return rc;
+	}
 	rc = aio_find(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
 	aio_ref_put_now(fs, &dir);
 	return rc;
@@ -131,16 +136,19 @@ make_run(struct aio_fs *fs, struct weir_fsreq *req)
 	struct aio_ref dir;
 	int rc;
 
-	rc = aio_cred_thread_init();
+	rc = aio_found_take(fs, &ctx->found);
 	if (rc < 0)
 		return rc;
 	rc = aio_node_open(fs, req->node, &dir);
 	if (rc < 0)
-		return rc;
+		goto drop_found;
 	rc = make_name(req, dir.fd);
 	if (rc == 0)
 		rc = aio_find(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
 	aio_ref_put_now(fs, &dir);
+drop_found:
+	if (rc < 0)
+		aio_found_drop(fs, &ctx->found);
 	return rc;
 }
 
@@ -227,39 +235,33 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	return create_existing(fs, req, dirfd, flags);
 }
 
-/* A node without a handle holds a path descriptor of its own beside the file's. */
+/* What was made, and a path descriptor for the node beside the file's own. */
 static int WEIR_ON_HELPER
-create_path(struct aio_fs *fs, int fd, struct aio_found *found)
+create_identify(struct aio_fs *fs, struct weir_fsreq *req, int fd)
 {
+	struct aio_found *found = &aio_ctx_of(req)->found;
 	char name[16];
 	int path, rc;
 
-	if (found->node.handle_bytes > 0)
-		return 0;
-	rc = aio_fd_take(&fs->fds, &found->slot);
+	rc = aio_identify(fs, fd, 0, found, &req->out.entry.attr);
 	if (rc < 0)
 		return rc;
+	if (found->slot == 0)
+		return found->node.handle_bytes > 0 ? 0 : -ENFILE;
 	aio_fd_name(fd, name);
 	path = openat(aio_proc_fd, name, O_PATH | O_CLOEXEC);
-	if (path < 0) {
-		rc = -errno;
-		aio_fd_put_now(&fs->fds, found->slot);
-		return rc;
-	}
+	if (path < 0)
+		return -errno;
 	aio_fd_set(&fs->fds, found->slot, path);
 	return 0;
 }
 
 static int WEIR_ON_HELPER
-create_run(struct aio_fs *fs, struct weir_fsreq *req)
+create_file(struct aio_fs *fs, struct weir_fsreq *req)
 {
-	struct aio_ctx *ctx = aio_ctx_of(req);
 	struct aio_ref dir;
 	int fd, rc;
 
-	rc = aio_cred_thread_init();
-	if (rc < 0)
-		return rc;
 	rc = aio_node_open(fs, req->node, &dir);
 	if (rc < 0)
 		return rc;
@@ -267,18 +269,28 @@ create_run(struct aio_fs *fs, struct weir_fsreq *req)
 	aio_ref_put_now(fs, &dir);
 	if (fd < 0)
 		return fd;
-	ctx->found.slot = 0;
-	rc = aio_identify(fs, fd, 0, &ctx->found, &req->out.entry.attr);
-	if (rc == 0)
-		rc = create_path(fs, fd, &ctx->found);
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
-	rc = aio_file_set(fs, req->file, fd);
+	rc = create_identify(fs, req, fd);
 	if (rc < 0)
-		aio_fd_put_now(&fs->fds, ctx->found.slot);
-	return rc;
+		close(fd);
+	return rc < 0 ? rc : fd;
+}
+
+static int WEIR_ON_HELPER
+create_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_found *found = &aio_ctx_of(req)->found;
+	int rc;
+
+	rc = aio_file_take(fs, req->file);
+	if (rc < 0)
+		return rc;
+	rc = aio_found_take(fs, found);
+	if (rc == 0) {
+		rc = create_file(fs, req);
+		if (rc < 0)
+			aio_found_drop(fs, found);
+	}
+	return aio_file_set(fs, req->file, rc);
 }
 
 int WEIR_ON_WORKER

@@ -170,26 +170,46 @@ aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, stru
 	return 0;
 }
 
+int
+aio_found_take(struct aio_fs *fs, struct aio_found *found)
+{
+	int rc = aio_fd_take(&fs->fds, &found->slot);
+
+	if (rc == 0)
+		return 0;
+	/* A node with a handle does without. */
+	found->slot = 0;
+	return fs->mount_fd >= 0 ? 0 : rc;
+}
+
+void WEIR_ON_HELPER
+aio_found_drop(struct aio_fs *fs, struct aio_found *found)
+{
+	aio_fd_put_now(&fs->fds, found->slot);
+	found->slot = 0;
+}
+
 int WEIR_ON_HELPER
 aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
 		struct weir_attr *attr)
 {
 	int fd, rc;
 
-	found->slot = 0;
 	fd = aio_openat(dirfd, name, O_PATH, 0, 0);
-	if (fd < 0)
+	if (fd < 0) {
+		aio_found_drop(fs, found);
 		return fd;
-	rc = aio_identify(fs, fd, 0, found, attr);
-	if (rc == 0)
-		rc = aio_fd_take(&fs->fds, &found->slot);
-	if (rc == 0) {
-		aio_fd_set(&fs->fds, found->slot, fd);
-		return 0;
 	}
-	close(fd);
-	/* A node with a handle does without. */
-	return rc == -ENFILE && found->node.handle_bytes > 0 ? 0 : rc;
+	rc = aio_identify(fs, fd, 0, found, attr);
+	if (rc == 0 && found->slot == 0 && found->node.handle_bytes == 0)
+		rc = -ENFILE;
+	if (found->slot != 0)
+		aio_fd_set(&fs->fds, found->slot, fd);
+	else
+		close(fd);
+	if (rc < 0)
+		aio_found_drop(fs, found);
+	return rc;
 }
 
 int WEIR_ON_WORKER
