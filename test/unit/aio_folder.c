@@ -71,6 +71,7 @@ aio_folder_setup(void **state)
 	char params[2 * PATH_MAX], message[512];
 	char real[PATH_MAX];
 
+	weir_role_assume_control();
 	if (realpath(base, real) == NULL || strlen(real) > sizeof(top) - 32)
 		return -1;
 	snprintf(top, sizeof(top), "%.*s/test_aio.XXXXXX", (int)sizeof(top) - 32, real);

@@ -723,6 +723,7 @@ create_with_a_wrong_folder_says_which(void **state)
 {
 	char message[512];
 
+	weir_role_assume_control();
 	assert_int_equal(fsc_rpc("fsdev_aio_create",
 					 "{\"name\": \"x\", \"root_path\": \"/no/such\"}", message),
 			-ENOENT);

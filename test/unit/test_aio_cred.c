@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/* Whose file comes out of a creation, and with which mode; needs root. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <rte_common.h>
+
+#include "aio_folder.h"
+
+#define UID   1234
+#define GID   2345
+#define OTHER 3456 /* a group that the caller's fsgid is not */
+
+static struct stat
+host_stat(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(host(name), &st), 0);
+	return st;
+}
+
+static void
+act_as(uint32_t uid, uint32_t gid, uint32_t mask)
+{
+	fsc.cred = (struct weir_cred){ .uid = uid, .gid = gid, .pid = 1 };
+	fsc.umask = mask;
+}
+
+static void
+host_dir(const char *name, uint32_t gid, mode_t mode)
+{
+	assert_int_equal(mkdir(host(name), 0700), 0);
+	assert_int_equal(chown(host(name), 0, gid), 0);
+	assert_int_equal(chmod(host(name), mode), 0);
+}
+
+static struct weir_node *
+look(const char *name)
+{
+	struct weir_entry entry;
+
+	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
+	return entry.node;
+}
+
+static void
+make(enum weir_fsop op, struct weir_node *dir, const char *name, uint32_t mode)
+{
+	struct weir_entry entry;
+
+	assert_int_equal(fsc_make(&fsc, op, dir, name, mode, 0, &entry), 0);
+	fsc_put(&fsc, entry.node);
+}
+
+static void
+create(struct weir_node *dir, const char *name, uint32_t mode)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+
+	assert_int_equal(fsc_create(&fsc, dir, name, O_RDWR, mode, &entry, &file), 0);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+}
+
+static void
+check(const char *name, uint32_t uid, uint32_t gid, mode_t mode)
+{
+	struct stat st = host_stat(name);
+
+	assert_int_equal(st.st_uid, uid);
+	assert_int_equal(st.st_gid, gid);
+	assert_int_equal(st.st_mode, mode);
+}
+
+static void
+cred_new_objects_belong_to_the_caller(void **state)
+{
+	struct weir_node *dir;
+	struct weir_entry entry;
+
+	host_dir("own", 0, 0777);
+	dir = look("own");
+	act_as(UID, GID, 027);
+	create(dir, "file", 0666);
+	make(WEIR_FSOP_MKDIR, dir, "dir", 0777);
+	make(WEIR_FSOP_MKNOD, dir, "fifo", S_IFIFO | 0666);
+	make(WEIR_FSOP_MKNOD, dir, "sock", S_IFSOCK | 0666);
+	make(WEIR_FSOP_MKNOD, dir, "reg", S_IFREG | 0666);
+	assert_int_equal(fsc_symlink(&fsc, dir, "link", "x", &entry), 0);
+	fsc_put(&fsc, entry.node);
+	check("own/file", UID, GID, S_IFREG | 0640);
+	check("own/dir", UID, GID, S_IFDIR | 0750);
+	check("own/fifo", UID, GID, S_IFIFO | 0640);
+	check("own/sock", UID, GID, S_IFSOCK | 0640);
+	check("own/reg", UID, GID, S_IFREG | 0640);
+	check("own/link", UID, GID, S_IFLNK | 0777);
+	fsc_put(&fsc, dir);
+}
+
+static void
+cred_umask_of_one_request_does_not_reach_the_next(void **state)
+{
+	act_as(UID, GID, 0777);
+	make(WEIR_FSOP_MKDIR, root, "mask777", 0777);
+	act_as(0, 0, 0);
+	make(WEIR_FSOP_MKDIR, root, "mask0", 0777);
+	check("mask777", UID, GID, S_IFDIR);
+	check("mask0", 0, 0, S_IFDIR | 0777);
+}
+
+static void
+cred_device_numbers_pass_both_ways(void **state)
+{
+	/* As struct fuse_attr has it: minor 0xabcde, major 0x123. */
+	const uint32_t rdev = 0xde | 0x123 << 8 | 0xabc00u << 12;
+	struct weir_entry entry;
+
+	act_as(UID, GID, 0);
+	assert_int_equal(fsc_make(&fsc, WEIR_FSOP_MKNOD, root, "dev", S_IFCHR | 0600, rdev, &entry),
+			0);
+	assert_int_equal(entry.attr.rdev, rdev);
+	fsc_put(&fsc, entry.node);
+	check("dev", UID, GID, S_IFCHR | 0600);
+	assert_int_equal(host_stat("dev").st_rdev, makedev(0x123, 0xabcde));
+}
+
+static void
+cred_setgid_directory_gives_its_group(void **state)
+{
+	struct weir_node *dir;
+
+	host_dir("setgid", OTHER, 02777);
+	dir = look("setgid");
+	act_as(UID, GID, 022);
+	create(dir, "file", 0666);
+	make(WEIR_FSOP_MKDIR, dir, "dir", 0777);
+	/* The caller is not in the group: the kernel takes the bit away, as it would locally. */
+	create(dir, "exec", 02755);
+	check("setgid/file", UID, OTHER, S_IFREG | 0644);
+	check("setgid/dir", UID, OTHER, S_IFDIR | S_ISGID | 0755);
+	check("setgid/exec", UID, OTHER, S_IFREG | 0755);
+	fsc_put(&fsc, dir);
+}
+
+static void
+cred_default_acl_beats_the_umask(void **state)
+{
+	/* Version 2; u::rwx, g::rwx, o::r-x. */
+	static const uint8_t acl[] = { 2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 7, 0, 255,
+		255, 255, 255, 32, 0, 5, 0, 255, 255, 255, 255 };
+	struct weir_node *dir;
+
+	host_dir("acl", 0, 0777);
+	if (setxattr(host("acl"), "system.posix_acl_default", acl, sizeof(acl), 0) < 0)
+		skip();
+	dir = look("acl");
+	act_as(UID, GID, 077);
+	create(dir, "file", 0666);
+	check("acl/file", UID, GID, S_IFREG | 0664);
+	fsc_put(&fsc, dir);
+}
+
+static void
+cred_folder_of_a_supplementary_group_is_writable(void **state)
+{
+	struct weir_node *dir;
+
+	host_dir("group", OTHER, 0770);
+	dir = look("group");
+	act_as(UID, GID, 0);
+	create(dir, "file", 0644);
+	make(WEIR_FSOP_MKDIR, dir, "dir", 0755);
+	check("group/file", UID, GID, S_IFREG | 0644);
+	check("group/dir", UID, GID, S_IFDIR | 0755);
+	fsc_put(&fsc, dir);
+}
+
+static void
+cred_file_that_came_first_is_opened_with_the_callers_rights(void **state)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+	int fd;
+
+	fd = open(host("first"), O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "secret", 6), 6);
+	close(fd);
+	act_as(UID, GID, 0);
+	assert_int_equal(fsc_create(&fsc, root, "first", O_RDWR | O_EXCL, 0644, &entry, &file),
+			-EEXIST);
+	assert_int_equal(fsc_create(&fsc, root, "first", O_RDWR | O_TRUNC, 0644, &entry, &file),
+			-EACCES);
+	assert_int_equal(host_stat("first").st_size, 6);
+	assert_int_equal(chown(host("first"), UID, 0), 0);
+	assert_int_equal(fsc_create(&fsc, root, "first", O_RDWR, 0644, &entry, &file), 0);
+	assert_int_equal(entry.attr.size, 6);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, 10, 0, 10), 6);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+}
+
+static void
+cred_truncation_by_another_user_takes_setid_bits(void **state)
+{
+	struct weir_node *node;
+	struct weir_file *file;
+	int fd;
+
+	fd = open(host("suid"), O_WRONLY | O_CREAT, 0755);
+	assert_int_equal(write(fd, "program", 7), 7);
+	close(fd);
+	assert_int_equal(chmod(host("suid"), 06777), 0);
+	node = look("suid");
+	act_as(UID, GID, 0);
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, O_WRONLY | O_TRUNC, &file), 0);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, node, file);
+	check("suid", 0, 0, S_IFREG | 0777);
+	assert_int_equal(host_stat("suid").st_size, 0);
+	fsc_put(&fsc, node);
+}
+
+static void
+cred_owner_and_mode_set_together_both_hold(void **state)
+{
+	const struct weir_attr set = { .uid = UID, .gid = GID, .mode = 06755 };
+	struct weir_node *node;
+	struct weir_attr attr;
+	int fd;
+
+	fd = open(host("both"), O_WRONLY | O_CREAT, 0644);
+	close(fd);
+	node = look("both");
+	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_UID | WEIR_SET_GID | WEIR_SET_MODE, &set,
+					 &attr),
+			0);
+	check("both", UID, GID, S_IFREG | 06755);
+	fsc_put(&fsc, node);
+}
+
+static void
+cred_access_is_checked_with_the_callers_ids(void **state)
+{
+	struct weir_node *node;
+	int fd;
+
+	fd = open(host("access"), O_WRONLY | O_CREAT, 0644);
+	close(fd);
+	assert_int_equal(chmod(host("access"), 0640), 0);
+	assert_int_equal(chown(host("access"), 0, GID), 0);
+	node = look("access");
+	act_as(UID, GID, 0);
+	assert_int_equal(fsc_access(&fsc, node, R_OK), 0);
+	assert_int_equal(fsc_access(&fsc, node, W_OK), -EACCES);
+	act_as(UID, OTHER, 0);
+	assert_int_equal(fsc_access(&fsc, node, R_OK), -EACCES);
+	assert_int_equal(fsc_access(&fsc, node, 0), 0);
+	assert_int_equal(fsc_access(&fsc, node, 8), -EINVAL);
+	act_as(0, 0, 0);
+	assert_int_equal(fsc_access(&fsc, node, R_OK | W_OK), 0);
+	assert_int_equal(fsc_access(&fsc, node, X_OK), -EACCES);
+	fsc_put(&fsc, node);
+}
+
+static void
+cred_helper_is_itself_again_afterwards(void **state)
+{
+	const struct weir_attr set = { .uid = 0, .gid = 0 };
+	struct weir_node *node;
+	struct weir_attr attr;
+
+	/* Only one helper serves this folder: the one that acted for the user has to do this too. */
+	act_as(UID, GID, 0);
+	make(WEIR_FSOP_MKDIR, root, "mine", 0755);
+	node = look("mine");
+	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_UID | WEIR_SET_GID, &set, &attr), 0);
+	check("mine", 0, 0, S_IFDIR | 0755);
+	act_as(0, 0, 0);
+	make(WEIR_FSOP_MKDIR, node, "roots", 0755);
+	check("mine/roots", 0, 0, S_IFDIR | 0755);
+	fsc_put(&fsc, node);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(cred_new_objects_belong_to_the_caller),
+	cmocka_unit_test(cred_umask_of_one_request_does_not_reach_the_next),
+	cmocka_unit_test(cred_device_numbers_pass_both_ways),
+	cmocka_unit_test(cred_setgid_directory_gives_its_group),
+	cmocka_unit_test(cred_default_acl_beats_the_umask),
+	cmocka_unit_test(cred_folder_of_a_supplementary_group_is_writable),
+	cmocka_unit_test(cred_file_that_came_first_is_opened_with_the_callers_rights),
+	cmocka_unit_test(cred_truncation_by_another_user_takes_setid_bits),
+	cmocka_unit_test(cred_owner_and_mode_set_together_both_hold),
+	cmocka_unit_test(cred_access_is_checked_with_the_callers_ids),
+	cmocka_unit_test(cred_helper_is_itself_again_afterwards),
+};
+
+static const struct aio_variant variants[] = {
+	{ "aio credentials on the build folder", ".", ", \"nb_helpers\": 1" },
+	{ "aio credentials on tmpfs", "/dev/shm", ", \"nb_helpers\": 1, \"uring\": \"off\"" },
+};
+
+int
+main(void)
+{
+	unsigned int i;
+	int failed = 0;
+
+	if (geteuid() != 0 || fsc_start("0,1@0") < 0)
+		return 77;
+	for (i = 0; i < RTE_DIM(variants); i++) {
+		aio_variant = &variants[i];
+		failed += cmocka_run_group_tests_name(
+				aio_variant->name, tests, aio_folder_setup, aio_folder_teardown);
+	}
+	fsc_stop();
+	return failed > 0;
+}
