@@ -22,6 +22,7 @@ fsc_start(const char *lcores)
 {
 	const struct weir_workers_cfg cfg = { .idle = WEIR_IDLE_ADAPTIVE, .spin_us = 20 };
 
+	weir_role_assume_control();
 	if (test_eal_init(lcores) < 0)
 		return -1;
 	return weir_loop_init() < 0 || weir_workers_start(&cfg) < 0 ? -1 : 0;
@@ -30,6 +31,7 @@ fsc_start(const char *lcores)
 void
 fsc_stop(void)
 {
+	weir_role_assume_control();
 	weir_workers_stop();
 	weir_loop_fini();
 	test_eal_fini();
@@ -38,6 +40,7 @@ fsc_stop(void)
 void
 fsc_poll(void)
 {
+	weir_role_assume_control();
 	weir_loop_poll(10);
 	weir_fsdevs_maintain();
 }
@@ -66,6 +69,7 @@ fsc_rpc(const char *method, const char *params, char message[512])
 	json_t *json = json_loads(params, 0, NULL);
 
 	assert(json != NULL);
+	weir_role_assume_control();
 	message[0] = '\0';
 	weir_rpc_invoke(method, json, rpc_done, &answer);
 	while (!answer.done)
@@ -135,6 +139,7 @@ call_submit(struct weir_msg *msg)
 {
 	struct fsc_call *call = container_of(msg, struct fsc_call, msg);
 
+	weir_role_assume_worker();
 	call->req.chan = weir_fsdev_channel(call->dev);
 	weir_fsdev_submit(&call->req);
 }
@@ -168,6 +173,7 @@ call_detach(void *arg)
 {
 	struct fsc_call *call = arg;
 
+	weir_role_assume_worker();
 	if (atomic_load(&call->done))
 		atomic_store(&call->fenced, true);
 	else
