@@ -31,6 +31,7 @@
 /* How soon to look again whether the last helper has left. */
 #define AIO_CLOSE_MS    1
 #define AIO_CACHE_MAX   16384
+#define PROC_FD_PATH    "/proc/self/fd"
 #define XFS_SUPER_MAGIC 0x58465342 /* not in linux/magic.h */
 
 /* File systems whose cached state answers at once, and whether their handles hold for ever. */
@@ -80,15 +81,6 @@ static const struct weir_param aio_params[] = {
 	WEIR_PARAM(aio_params, enable_notifications, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
 			.help = "tell the guest about changes"),
 };
-
-/* Every thread of this process may use it, for ever. */
-static int
-aio_proc_open(void)
-{
-	if (aio_proc_fd < 0)
-		aio_proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return aio_proc_fd < 0 ? -errno : 0;
-}
 
 /* Handles are used where opening one of them works, which takes CAP_DAC_READ_SEARCH. */
 static void WEIR_ON_HELPER
@@ -263,6 +255,15 @@ root_expired(struct weir_timer *timer)
 	weir_fsdev_created(dev, -ETIMEDOUT, "%s: %s", rte_strerror(ETIMEDOUT), fs->root_path);
 }
 
+/* Every thread of this process uses it, for ever. */
+static int WEIR_ON_CONTROL
+proc_open(void)
+{
+	if (aio_proc_fd < 0)
+		aio_proc_fd = open(PROC_FD_PATH, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return aio_proc_fd < 0 ? -errno : 0;
+}
+
 static void WEIR_ON_CONTROL
 aio_fs_create(struct weir_fsdev *dev, const void *args)
 {
@@ -283,6 +284,12 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		weir_fsdev_created(dev, -ENOMEM, NULL);
 		return;
 	}
+	rc = proc_open();
+	if (rc < 0) {
+		weir_fsdev_created(dev, rc, "%s: " PROC_FD_PATH, rte_strerror(-rc));
+		free(fs);
+		return;
+	}
 	fs->dev = dev;
 	fs->root_fd = fs->mount_fd = -1;
 	fs->skip_rw = params->skip_rw;
@@ -294,9 +301,7 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	for (i = 0; i < AIO_DIR_LOCKS; i++)
 		pthread_mutex_init(&fs->dir_lock[i], NULL);
 	fs->root_path = strdup(params->root_path);
-	rc = fs->root_path == NULL ? -ENOMEM : aio_proc_open();
-	if (rc == 0)
-		rc = fs_alloc(fs, params->max_fds);
+	rc = fs->root_path == NULL ? -ENOMEM : fs_alloc(fs, params->max_fds);
 	snprintf(name, sizeof(name), "aio-%s", weir_fsdev_name(dev));
 	if (rc == 0)
 		rc = weir_helpers_create(name, params->nb_helpers, &fs->helpers);
@@ -329,7 +334,7 @@ close_tick(struct weir_timer *timer)
 {
 	struct aio_fs *fs = container_of(timer, struct aio_fs, timer);
 
-	if (atomic_load(&fs->fds.reaping))
+	if (atomic_load(&fs->fds.busy) > 0)
 		weir_timer_arm(timer, AIO_CLOSE_MS);
 	else
 		fs_free(fs);

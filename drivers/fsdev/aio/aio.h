@@ -76,6 +76,7 @@ struct aio_fdtable {
 	_Atomic uint64_t free; /**< tag << 32 | index + 1 */
 	_Atomic uint32_t closing; /**< index + 1 */
 	_Atomic bool reaping; /**< the job is queued or runs */
+	_Atomic uint32_t busy; /**< who may still touch the table on behalf of the job */
 	struct weir_helpers *helpers;
 	struct weir_job reaper;
 };
@@ -174,11 +175,11 @@ struct aio_ctx {
 	int res;
 	_Atomic int state; /**< enum aio_state: worker, and the helper that runs it */
 	void (*fenced)(struct weir_fsreq *req);
-	weir_fsop_fn resume; /**< when a pool has a piece again */
+	weir_fsop_fn resume; /**< when a pool has a piece again, or the request was detached */
 	struct aio_pool *pool;
 	TAILQ_ENTRY(aio_ctx) link;
 	void *piece; /**< a bounce buffer or an iovec table */
-	bool guest_memory; /**< while RUNNING a helper uses it */
+	bool guest_memory; /**< in use while RUNNING or KERNEL */
 	union {
 		struct aio_found found;
 		struct {
@@ -241,7 +242,10 @@ int WEIR_ON_WORKER aio_defer(struct weir_channel *chan, struct weir_fsreq *req, 
 		weir_fsop_fn finish);
 /** Completes req unless res is -EINPROGRESS; calls the fence first where one waits. */
 void WEIR_ON_WORKER aio_end(struct weir_fsreq *req, int res);
-/** A piece for ctx->piece; or req waits and resume is called: -EINPROGRESS. */
+/**
+ * A piece for ctx->piece. @return 0; -EINPROGRESS: req waits, and resume is called in its time;
+ * -ECANCELED: it was detached.
+ */
 int WEIR_ON_WORKER aio_pool_get(struct aio_pool *pool, struct weir_fsreq *req, weir_fsop_fn resume);
 /** Gives ctx->piece back, if there is one, to who waits for it first. */
 void WEIR_ON_WORKER aio_pool_put(struct weir_fsreq *req);

@@ -159,8 +159,10 @@ fd_retire(struct aio_fdtable *table, uint32_t index)
 static void
 fd_reaper_wake(struct aio_fdtable *table)
 {
-	if (!atomic_exchange(&table->reaping, true))
-		weir_helper_submit(table->helpers, &table->reaper);
+	if (atomic_exchange(&table->reaping, true))
+		return;
+	atomic_fetch_add(&table->busy, 1);
+	weir_helper_submit(table->helpers, &table->reaper);
 }
 
 static void WEIR_ON_HELPER
@@ -185,6 +187,8 @@ fd_reaper_done(struct weir_job *job)
 	atomic_store(&table->reaping, false);
 	if (atomic_load(&table->closing) != 0)
 		fd_reaper_wake(table);
+	/* The last touch: control may free the table now. */
+	atomic_fetch_sub(&table->busy, 1);
 }
 
 static bool

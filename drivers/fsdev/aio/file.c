@@ -34,7 +34,8 @@ file_align(struct aio_file *priv, int fd)
 	priv->mem_align = FILE_ALIGN_GUESS;
 	priv->off_align = FILE_ALIGN_GUESS;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) < 0 ||
-			(sx.stx_mask & STATX_DIOALIGN) == 0 || sx.stx_dio_offset_align == 0)
+			(sx.stx_mask & STATX_DIOALIGN) == 0 || sx.stx_dio_offset_align == 0 ||
+			sx.stx_dio_mem_align == 0)
 		return;
 	priv->mem_align = sx.stx_dio_mem_align;
 	priv->off_align = sx.stx_dio_offset_align;

@@ -39,7 +39,10 @@ rw_is_read(const struct weir_fsreq *req)
 	return req->op == WEIR_FSOP_READ;
 }
 
-/* Gives back what the request holds and makes its answer: what was done counts before an error. */
+/*
+ * Gives back what the request holds and makes its answer. A WRITE's error counts when nothing was
+ * written before it; a READ's counts always, since a guest takes a short one for the file's end.
+ */
 static int WEIR_ON_WORKER
 rw_end(struct weir_channel *chan, struct weir_fsreq *req, int res)
 {
@@ -47,7 +50,16 @@ rw_end(struct weir_channel *chan, struct weir_fsreq *req, int res)
 
 	aio_fd_put(&aio_fs_of(chan)->fds, ctx->io.slot);
 	aio_pool_put(req);
-	return ctx->io.total > 0 ? (int)ctx->io.total : res;
+	if (res < 0 && (rw_is_read(req) || ctx->io.total == 0))
+		return res;
+	return (int)ctx->io.total;
+}
+
+/* No piece of memory: the request waits, or ends as it was detached meanwhile. */
+static int WEIR_ON_WORKER
+rw_refused(struct weir_channel *chan, struct weir_fsreq *req, int rc)
+{
+	return rc == -EINPROGRESS ? rc : rw_end(chan, req, rc);
 }
 
 static ssize_t WEIR_ON_HELPER
@@ -259,7 +271,7 @@ bounce_run(struct aio_fs *fs, struct weir_fsreq *req)
 	}
 	if (fd >= 0 && fd != ctx->io.fd)
 		close(fd);
-	return done > 0 ? (int)done : (int)n;
+	return n < 0 && (rw_is_read(req) || done == 0) ? (int)n : (int)done;
 }
 
 static int WEIR_ON_WORKER
@@ -289,7 +301,7 @@ bounce_step(struct weir_channel *chan, struct weir_fsreq *req)
 	if (ctx->piece == NULL) {
 		rc = aio_pool_get(&achan->bufs, req, rw_step);
 		if (rc < 0)
-			return rc;
+			return rw_refused(chan, req, rc);
 	}
 	ctx->io.bytes = RTE_MIN(req->in.io.len - ctx->io.total, achan->fs->buf_bytes);
 	if (!rw_is_read(req))
@@ -312,7 +324,7 @@ rw_step(struct weir_channel *chan, struct weir_fsreq *req)
 	for (;;) {
 		rc = rw_export(chan, req);
 		if (rc < 0)
-			return rc;
+			return rw_refused(chan, req, rc);
 		if (file->off_align > 0) {
 			ctx->io.buffered = ctx->io.buffered || !rw_is_aligned(req);
 			return rw_send(chan, req);

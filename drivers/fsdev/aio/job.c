@@ -7,7 +7,7 @@
  *
  *   verb --aio_defer--> QUEUED --helper--> RUNNING --> finish --> answer
  *     |                    '--detach--> CANCELLED -----^
- *     '--aio_pool_get--> WAITING --piece is free--> verb goes on
+ *     '--aio_pool_get--> WAITING --piece is free, or detach--> resume
  *
  * Helpers use guest memory only in a local folder, and there only while RUNNING. So a detached
  * request is fenced at once in all other states.
@@ -74,6 +74,8 @@ aio_pool_get(struct aio_pool *pool, struct weir_fsreq *req, weir_fsop_fn resume)
 {
 	struct aio_ctx *ctx = aio_ctx_of(req);
 
+	if (weir_fsreq_detached(req))
+		return -ECANCELED;
 	if (pool->nb_free > 0) {
 		ctx->piece = pool->free[--pool->nb_free];
 		ctx->pool = pool;
@@ -113,27 +115,18 @@ aio_detach(struct weir_channel *chan, struct weir_fsreq *req,
 	struct aio_ctx *ctx = aio_ctx_of(req);
 	int state = AIO_QUEUED;
 
-	switch (atomic_load(&ctx->state)) {
-	case AIO_WAITING:
+	/* Only guest memory in use is worth a wait: a RENAME under way may as well go on. */
+	if (atomic_load(&ctx->state) == AIO_WAITING) {
 		TAILQ_REMOVE(&ctx->pool->waiters, ctx, link);
 		atomic_store(&ctx->state, AIO_IDLE);
 		ctx->fenced = fenced;
-		aio_end(req, -ECANCELED);
-		return;
-	case AIO_KERNEL:
-		ctx->fenced = fenced;
-		aio_ring_cancel(weir_channel_priv(chan), req);
-		return;
-	default:
-		break;
-	}
-	/* Only payload in guest memory is worth cancelling: a RENAME under way may as well go on. */
-	if (!ctx->guest_memory) {
+		aio_end(req, ctx->resume(chan, req));
+	} else if (!ctx->guest_memory ||
+			atomic_compare_exchange_strong(&ctx->state, &state, AIO_CANCELLED)) {
 		fenced(req);
-		return;
-	}
-	if (atomic_compare_exchange_strong(&ctx->state, &state, AIO_CANCELLED))
-		fenced(req);
-	else
+	} else {
 		ctx->fenced = fenced;
+		if (state == AIO_KERNEL)
+			aio_ring_cancel(weir_channel_priv(chan), req);
+	}
 }
