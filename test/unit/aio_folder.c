@@ -20,6 +20,8 @@ struct fs_client fsc;
 struct weir_node *root;
 char folder[PATH_MAX];
 
+unsigned int aio_folder_failures;
+
 static char top[PATH_MAX / 2]; /* the folder, or what the overlay is made of */
 
 const char *
@@ -64,8 +66,8 @@ make_overlay(void)
 	return mount("overlay", folder, "overlay", 0, options);
 }
 
-int
-aio_folder_setup(void **state)
+static int
+folder_up(void)
 {
 	const char *base = aio_variant->base != NULL ? aio_variant->base : "/dev/shm";
 	char params[2 * PATH_MAX], message[512];
@@ -94,9 +96,24 @@ aio_folder_setup(void **state)
 	return 0;
 }
 
-int
-aio_folder_teardown(void **state)
+bool
+aio_folder_is_at_rest(const char *fsdev)
 {
+	unsigned int i;
+
+	/* Nodes go after the workers' grace period, descriptors when a helper has closed them. */
+	for (i = 0; i < 1000 && fsc_info(fsdev, "open_fds") > 1; i++)
+		fsc_poll();
+	if (fsc_info(fsdev, "open_fds") == 1)
+		return true;
+	fprintf(stderr, "%s: descriptors are left over\n", fsdev);
+	return false;
+}
+
+static int
+folder_down(void)
+{
+	const bool at_rest = aio_folder_is_at_rest("aio0");
 	char message[512];
 	int rc;
 
@@ -106,5 +123,23 @@ aio_folder_teardown(void **state)
 	while (aio_variant->base == NULL && umount(folder) < 0 && errno == EBUSY)
 		fsc_poll();
 	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return at_rest ? rc : -1;
+}
+
+int
+aio_folder_setup(void **state)
+{
+	int rc = folder_up();
+
+	aio_folder_failures += rc != 0;
+	return rc;
+}
+
+int
+aio_folder_teardown(void **state)
+{
+	int rc = folder_down();
+
+	aio_folder_failures += rc != 0;
 	return rc;
 }

@@ -26,8 +26,15 @@ const char *host(const char *name);
 /** True where this process may mount: it then has mounts of its own. Call before any thread. */
 bool aio_folder_may_mount(void);
 
-/** cmocka group fixtures. */
+/** True when a file system holds no descriptor but its root's any more; waits for that. */
+bool aio_folder_is_at_rest(const char *fsdev);
+
+/**
+ * cmocka group fixtures. The teardown fails where descriptors are left over. cmocka does not count
+ * their failures, so they do.
+ */
 int aio_folder_setup(void **state);
 int aio_folder_teardown(void **state);
+extern unsigned int aio_folder_failures;
 
 #endif /* AIO_FOLDER_H */

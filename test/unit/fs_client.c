@@ -49,6 +49,7 @@ struct rpc_answer {
 	bool done;
 	int code;
 	char *message;
+	json_t *result;
 };
 
 static void
@@ -58,16 +59,18 @@ rpc_done(void *arg, int code, json_t *result, const char *message)
 
 	answer->done = true;
 	answer->code = code;
+	answer->result = json_incref(result);
 	if (code != 0)
 		snprintf(answer->message, 512, "%s", message);
 }
 
-int
-fsc_rpc(const char *method, const char *params, char message[512])
+static struct rpc_answer
+rpc_call(const char *method, const char *params, char *message)
 {
 	struct rpc_answer answer = { .message = message };
 	json_t *json = json_loads(params, 0, NULL);
 
+	weir_role_assume_control();
 	assert(json != NULL);
 	weir_role_assume_control();
 	message[0] = '\0';
@@ -75,7 +78,33 @@ fsc_rpc(const char *method, const char *params, char message[512])
 	while (!answer.done)
 		fsc_poll();
 	json_decref(json);
+	return answer;
+}
+
+int
+fsc_rpc(const char *method, const char *params, char message[512])
+{
+	struct rpc_answer answer = rpc_call(method, params, message);
+
+	json_decref(answer.result);
 	return answer.code;
+}
+
+int64_t
+fsc_info(const char *fsdev, const char *key)
+{
+	char params[512], message[512];
+	struct rpc_answer answer;
+	json_t *value;
+	int64_t number = -1;
+
+	snprintf(params, sizeof(params), "{\"name\": \"%s\"}", fsdev);
+	answer = rpc_call("fsdev_get_fsdevs", params, message);
+	value = json_object_get(json_object_get(answer.result, "module_specific"), key);
+	if (json_is_integer(value))
+		number = json_integer_value(value);
+	json_decref(answer.result);
+	return number;
 }
 
 void
@@ -134,7 +163,7 @@ call_done(struct weir_fsreq *req, int res)
 	weir_loop_post(&call->post);
 }
 
-static void
+static void WEIR_ON_WORKER
 call_submit(struct weir_msg *msg)
 {
 	struct fsc_call *call = container_of(msg, struct fsc_call, msg);

@@ -802,5 +802,5 @@ main(void)
 					aio_folder_setup, aio_folder_teardown);
 	}
 	fsc_stop();
-	return failed > 0;
+	return failed > 0 || aio_folder_failures > 0;
 }

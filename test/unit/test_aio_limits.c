@@ -36,8 +36,10 @@ setup(void **state)
 	for (i = 0; i < NB_FILES; i++) {
 		snprintf(names[i], sizeof(names[i]), "f%u", i);
 		fd = open(host(names[i]), O_WRONLY | O_CREAT, 0644);
-		if (fd < 0 || ftruncate(fd, i) < 0)
+		if (fd < 0 || ftruncate(fd, i) < 0) {
+			aio_folder_failures++;
 			return -1;
+		}
 		close(fd);
 	}
 	return 0;
@@ -168,5 +170,5 @@ main(void)
 		failed += cmocka_run_group_tests_name(
 				handles.name, handle_tests, setup, aio_folder_teardown);
 	fsc_stop();
-	return failed > 0;
+	return failed > 0 || aio_folder_failures > 0;
 }
