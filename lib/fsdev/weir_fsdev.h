@@ -78,13 +78,13 @@ struct weir_statfs {
 };
 
 /** Which members of weir_fsreq.setattr are to be set. */
-#define WEIR_SET_MODE	   (1u << 0)
-#define WEIR_SET_UID	   (1u << 1)
-#define WEIR_SET_GID	   (1u << 2)
-#define WEIR_SET_SIZE	   (1u << 3)
-#define WEIR_SET_ATIME	   (1u << 4)
-#define WEIR_SET_MTIME	   (1u << 5)
-#define WEIR_SET_CTIME	   (1u << 6)
+#define WEIR_SET_MODE      (1u << 0)
+#define WEIR_SET_UID       (1u << 1)
+#define WEIR_SET_GID       (1u << 2)
+#define WEIR_SET_SIZE      (1u << 3)
+#define WEIR_SET_ATIME     (1u << 4)
+#define WEIR_SET_MTIME     (1u << 5)
+#define WEIR_SET_CTIME     (1u << 6)
 #define WEIR_SET_ATIME_NOW (1u << 7)
 #define WEIR_SET_MTIME_NOW (1u << 8)
 
@@ -94,15 +94,15 @@ struct weir_statfs {
  */
 struct weir_node {
 	uint64_t key[2]; /**< identity within the file system: the driver's (device and inode, ...) */
-	uint32_t next;	 /**< chain of the key index; the library's */
-	uint32_t type;	 /**< S_IFMT part of the mode; never changes */
-	uint32_t dead;	 /**< list of those without a reference; the library's */
+	uint32_t next; /**< chain of the key index; the library's */
+	uint32_t type; /**< S_IFMT part of the mode; never changes */
+	uint32_t dead; /**< list of those without a reference; the library's */
 	uint32_t reserved;
 };
 
 /** An open file or directory, in the session's file table. Driver-private bytes follow. */
 struct weir_file {
-	uint64_t node;	/**< handle of its node, on which it holds a reference */
+	uint64_t node; /**< handle of its node, on which it holds a reference */
 	uint32_t flags; /**< open flags as the guest gave them (Linux numbers of this architecture) */
 	uint32_t reserved;
 };
@@ -130,7 +130,7 @@ struct weir_dirent {
 };
 
 /** weir_fsreq.flags */
-#define WEIR_FSREQ_PLUS	    (1u << 0) /**< READDIR: with entries */
+#define WEIR_FSREQ_PLUS     (1u << 0) /**< READDIR: with entries */
 #define WEIR_FSREQ_DATASYNC (1u << 1) /**< FSYNC, FSYNCDIR: data only */
 #define WEIR_FSREQ_DETACHED (1u << 2) /**< the guest is gone; set by weir_fsdev_detach() */
 
@@ -146,13 +146,13 @@ struct weir_fsreq {
 	enum weir_fsop op;
 	uint32_t flags;
 	struct weir_channel *chan;
-	struct weir_node *node;	   /**< object, or the directory in which name is */
+	struct weir_node *node; /**< object, or the directory in which name is */
 	struct weir_node *newnode; /**< RENAME: the new directory. LINK: node is the directory,
 				      newnode the existing file */
 	struct weir_file *file; /**< READ to ACCESS where one is open; else NULL. OPEN, CREATE,
 				   OPENDIR: the new record, node and flags set, private bytes zero */
 	struct weir_cred cred;
-	const char *name;    /**< NUL-terminated, 1 to 255 bytes, no '/', neither "." nor ".." but in
+	const char *name; /**< NUL-terminated, 1 to 255 bytes, no '/', neither "." nor ".." but in
 				LOOKUP */
 	const char *newname; /**< RENAME: as name. SYMLINK: the target, 1 to 4095 bytes */
 	union {
@@ -194,7 +194,7 @@ struct weir_fsreq {
 
 	/* Filled by the driver before it is done. */
 	union {
-		struct weir_entry entry;   /**< LOOKUP, SYMLINK, MKNOD, MKDIR, LINK, CREATE */
+		struct weir_entry entry; /**< LOOKUP, SYMLINK, MKNOD, MKDIR, LINK, CREATE */
 		struct {
 			struct weir_attr attr;
 			uint64_t valid_ns;
@@ -211,12 +211,12 @@ struct weir_fsreq {
 
 /** What a file system offers and limits: read once at session start. */
 struct weir_fsdev_limits {
-	uint32_t max_write;	/**< bytes of a WRITE at most; pages follow from it */
+	uint32_t max_write; /**< bytes of a WRITE at most; pages follow from it */
 	uint32_t max_readahead; /**< bytes */
 	bool readdirplus;
 	bool parallel_dirops;
-	bool atomic_o_trunc;	/**< OPEN with O_TRUNC truncates itself */
-	bool export_support;	/**< LOOKUP of "." and ".." works on any directory */
+	bool atomic_o_trunc; /**< OPEN with O_TRUNC truncates itself */
+	bool export_support; /**< LOOKUP of "." and ".." works on any directory */
 };
 
 /** @name Management, on control
@@ -228,7 +228,10 @@ struct weir_fsdev *WEIR_ON_CONTROL weir_fsdev_find(const char *name);
 /** The name, for ever valid while the fsdev exists. */
 const char *weir_fsdev_name(const struct weir_fsdev *dev);
 
-/** Uses a file system for a device: deletion is refused until weir_fsdev_put(). */
+/**
+ * Uses a file system for a device: deletion is refused until weir_fsdev_put(), and after that until
+ * every request was answered, detached ones included.
+ */
 void WEIR_ON_CONTROL weir_fsdev_get(struct weir_fsdev *dev, const char *user);
 void WEIR_ON_CONTROL weir_fsdev_put(struct weir_fsdev *dev, const char *user);
 
@@ -248,8 +251,8 @@ void WEIR_ON_CONTROL weir_fsdevs_maintain(void);
  * Deletes all file systems at the end of the process. done comes on control when all are gone or
  * timeout_ms has passed, with the number of those that were not.
  */
-void WEIR_ON_CONTROL weir_fsdevs_shutdown(uint32_t timeout_ms,
-		void (*done)(void *arg, unsigned int left), void *arg);
+void WEIR_ON_CONTROL weir_fsdevs_shutdown(
+		uint32_t timeout_ms, void (*done)(void *arg, unsigned int left), void *arg);
 
 /** @}
  * @name Requests, on workers
@@ -270,7 +273,8 @@ void WEIR_ON_WORKER weir_fsdev_submit(struct weir_fsreq *req);
  * with it guest memory, no more. The request itself stays the driver's until done(), which still
  * comes once. What fenced waits for is bounded by local work, never by a server's answer.
  */
-void WEIR_ON_WORKER weir_fsdev_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req));
+void WEIR_ON_WORKER weir_fsdev_detach(
+		struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req));
 
 /** @}
  * @name Nodes, on workers

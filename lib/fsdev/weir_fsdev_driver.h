@@ -67,7 +67,7 @@ struct weir_fsdev_driver {
 	const struct weir_param *params;
 	uint32_t nb_params;
 	uint32_t params_size;
-	uint32_t priv_size;	 /**< per fsdev */
+	uint32_t priv_size; /**< per fsdev */
 	uint32_t chan_priv_size; /**< per channel */
 	uint32_t node_priv_size; /**< behind each struct weir_node */
 	uint32_t file_priv_size; /**< behind each struct weir_file */
@@ -85,14 +85,17 @@ void weir_fsdev_driver_register(struct weir_fsdev_driver *driver);
 /** @name For create, on control
  * @{ */
 
-/** Ends create: rc 0, or -errno with a text that names what was wrong (fmt may be NULL). */
+/**
+ * Ends create: rc 0, or -errno with a text that names what was wrong (fmt may be NULL). What follows
+ * from it happens in a later round of the control loop, so dev stays valid for the caller.
+ */
 void WEIR_ON_CONTROL weir_fsdev_created(struct weir_fsdev *dev, int rc, const char *fmt, ...)
 		__rte_format_printf(3, 4);
-void WEIR_ON_CONTROL weir_fsdev_limits_set(struct weir_fsdev *dev,
-		const struct weir_fsdev_limits *limits);
+void WEIR_ON_CONTROL weir_fsdev_limits_set(
+		struct weir_fsdev *dev, const struct weir_fsdev_limits *limits);
 /** Makes the root node: key and type. @return the node, for its private bytes; NULL: no memory. */
-struct weir_node *WEIR_ON_CONTROL weir_fsdev_root_create(struct weir_fsdev *dev,
-		const uint64_t key[2], uint32_t type);
+struct weir_node *WEIR_ON_CONTROL weir_fsdev_root_create(
+		struct weir_fsdev *dev, const uint64_t key[2], uint32_t type);
 
 /** @}
  * @name Private bytes; the caller casts
