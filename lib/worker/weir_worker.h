@@ -57,6 +57,13 @@ struct weir_poller {
 	/** After waking, on every poller that was armed. NULL where nothing needs doing. */
 	void (*disarm)(struct weir_poller *poller);
 
+	/**
+	 * The TSC at which a sleeping worker polls again even if nothing wakes it, to the next
+	 * millisecond; 0: sleep as long as you like. The owner writes it on the worker, last in
+	 * arm().
+	 */
+	uint64_t wake_tsc;
+
 	TAILQ_ENTRY(weir_poller) next;
 };
 
@@ -118,6 +125,11 @@ void WEIR_ON_WORKER weir_poller_del(struct weir_poller *poller);
  * @return 0 or -errno of epoll_ctl (-EPERM: not a descriptor that can be waited for).
  */
 int WEIR_ON_WORKER weir_worker_fd_add(int fd);
+/**
+ * As weir_worker_fd_add(), for a socket: becoming writable after a send found no room, which is how
+ * a connect ends too, is an event as well.
+ */
+int WEIR_ON_WORKER weir_worker_fd_add_inout(int fd);
 /** Stops watching fd; harmless when it was not watched or is closed already. */
 void WEIR_ON_WORKER weir_worker_fd_del(int fd);
 

@@ -2,6 +2,7 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -81,9 +82,9 @@ worker_free(struct weir_worker *w)
 }
 
 static int
-worker_watch(struct weir_worker *w, int fd)
+worker_watch(struct weir_worker *w, int fd, uint32_t events)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event ev = { .events = events | EPOLLET };
 
 	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
@@ -112,7 +113,7 @@ worker_new(unsigned int lcore, const struct weir_workers_cfg *cfg, struct weir_w
 		rc = -errno;
 		goto fail;
 	}
-	rc = worker_watch(w, w->wakefd);
+	rc = worker_watch(w, w->wakefd, EPOLLIN);
 	if (rc < 0)
 		goto fail;
 	snprintf(name, sizeof(name), "weir_mail_%u", w->index);
@@ -191,6 +192,25 @@ worker_arm(struct weir_worker *w)
 	return true;
 }
 
+/* How long the pollers let the worker sleep, as epoll_wait() wants it. */
+static int WEIR_ON_WORKER
+worker_sleep_ms(struct weir_worker *w)
+{
+	uint64_t wake_tsc = UINT64_MAX, now = rte_rdtsc(), ms;
+	struct weir_poller *p;
+
+	TAILQ_FOREACH(p, &w->pollers, next)
+		if (p->wake_tsc != 0)
+			wake_tsc = RTE_MIN(wake_tsc, p->wake_tsc);
+	if (wake_tsc == UINT64_MAX)
+		return -1;
+	if (wake_tsc <= now)
+		return 0;
+	/* Upwards: a worker that woke a little early would sleep again, and again, for 0 ms. */
+	ms = (wake_tsc - now) / (rte_get_tsc_hz() / MS_PER_S) + 1;
+	return (int)RTE_MIN(ms, (uint64_t)INT_MAX);
+}
+
 /*
  * Nothing is lost: asleep is set before the mailbox is looked at, and a sender fills the mailbox
  * before it looks at asleep (both fences are seq_cst), so at least one of the two sees the other.
@@ -208,7 +228,7 @@ worker_sleep(struct weir_worker *w)
 	if (rte_ring_empty(w->mailbox) && !atomic_load_explicit(&w->stop, memory_order_relaxed) &&
 			worker_arm(w)) {
 		rte_rcu_qsbr_thread_offline(workers.qsbr, w->index);
-		epoll_wait(w->epfd, ev, RTE_DIM(ev), -1);
+		epoll_wait(w->epfd, ev, RTE_DIM(ev), worker_sleep_ms(w));
 		rte_rcu_qsbr_thread_online(workers.qsbr, w->index);
 		worker_disarm(w, NULL);
 		slept = true;
@@ -441,7 +461,13 @@ weir_poller_del(struct weir_poller *poller)
 int
 weir_worker_fd_add(int fd)
 {
-	return worker_watch(worker_self, fd);
+	return worker_watch(worker_self, fd, EPOLLIN);
+}
+
+int
+weir_worker_fd_add_inout(int fd)
+{
+	return worker_watch(worker_self, fd, EPOLLIN | EPOLLOUT);
 }
 
 void

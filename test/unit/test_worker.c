@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,9 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <rte_cycles.h>
 
 #include "weir_helper.h"
 #include "weir_loop.h"
@@ -182,6 +186,129 @@ worker_asleep_never_loses_a_kick(void **state)
 	assert_true(after.sleeps > before.sleeps);
 	close(ring.kickfd);
 	close(ring.answerfd);
+}
+
+static struct {
+	struct weir_poller poller;
+	uint64_t due_tsc;
+	sem_t done;
+} alarm_clock;
+
+static int
+alarm_poll(struct weir_poller *poller)
+{
+	weir_role_assume_worker();
+	if (rte_rdtsc() < alarm_clock.due_tsc)
+		return 0;
+	weir_poller_del(poller);
+	sem_post(&alarm_clock.done);
+	return 1;
+}
+
+static bool
+alarm_arm(struct weir_poller *poller)
+{
+	poller->wake_tsc = alarm_clock.due_tsc;
+	return false;
+}
+
+static void
+alarm_add(void *arg)
+{
+	weir_role_assume_worker();
+	alarm_clock.poller = (struct weir_poller){
+		.name = "alarm", .poll = alarm_poll, .arm = alarm_arm
+	};
+	alarm_clock.due_tsc = rte_rdtsc() + rte_get_tsc_hz() / 20;
+	weir_poller_add(&alarm_clock.poller);
+}
+
+/* Ten seconds stand for "never". */
+static void
+wait_for(sem_t *sem)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += 10;
+	assert_int_equal(sem_clockwait(sem, CLOCK_MONOTONIC, &until), 0);
+}
+
+static void
+worker_asleep_wakes_when_a_poller_asked_for_it(void **state)
+{
+	struct weir_worker_stats before, after;
+
+	sem_init(&alarm_clock.done, 0, 0);
+	weir_worker_stats_get(weir_worker_at(0), &before);
+	weir_worker_sync(weir_worker_at(0), alarm_add, NULL);
+	wait_for(&alarm_clock.done);
+	weir_worker_stats_get(weir_worker_at(0), &after);
+	assert_true(rte_rdtsc() >= alarm_clock.due_tsc);
+	/* It slept, and not once for each of the 50 milliseconds. */
+	assert_in_range(after.sleeps - before.sleeps, 1, 20);
+}
+
+static struct {
+	struct weir_poller poller;
+	int fd;
+	_Atomic bool armed;
+	sem_t done;
+} pipe_end;
+
+/* Writes until there is no room, and notices when there is room again. */
+static int
+pipe_poll(struct weir_poller *poller)
+{
+	static const char bytes[4096];
+	bool was_armed = atomic_load(&pipe_end.armed);
+	int work = 0;
+
+	weir_role_assume_worker();
+	while (write(pipe_end.fd, bytes, sizeof(bytes)) > 0)
+		work++;
+	if (work == 0 || !was_armed)
+		return work;
+	weir_worker_fd_del(pipe_end.fd);
+	weir_poller_del(poller);
+	sem_post(&pipe_end.done);
+	return work;
+}
+
+static bool
+pipe_arm(struct weir_poller *poller)
+{
+	atomic_store(&pipe_end.armed, true);
+	return false;
+}
+
+static void
+pipe_add(void *arg)
+{
+	weir_role_assume_worker();
+	pipe_end.poller =
+			(struct weir_poller){ .name = "pipe", .poll = pipe_poll, .arm = pipe_arm };
+	assert_int_equal(weir_worker_fd_add_inout(pipe_end.fd), 0);
+	weir_poller_add(&pipe_end.poller);
+}
+
+static void
+worker_asleep_wakes_when_a_socket_becomes_writable(void **state)
+{
+	char bytes[4096];
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	pipe_end.fd = fds[0];
+	sem_init(&pipe_end.done, 0, 0);
+	weir_worker_sync(weir_worker_at(0), pipe_add, NULL);
+	while (!atomic_load(&pipe_end.armed))
+		sched_yield();
+	while (read(fds[1], bytes, sizeof(bytes)) > 0)
+		;
+	wait_for(&pipe_end.done);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static struct {
@@ -361,6 +488,8 @@ main(void)
 		cmocka_unit_test(worker_sync_runs_on_that_worker),
 		cmocka_unit_test(worker_many_senders_arrive_complete_and_in_order),
 		cmocka_unit_test(worker_asleep_never_loses_a_kick),
+		cmocka_unit_test(worker_asleep_wakes_when_a_poller_asked_for_it),
+		cmocka_unit_test(worker_asleep_wakes_when_a_socket_becomes_writable),
 		cmocka_unit_test(worker_poller_may_remove_itself_and_the_next),
 		cmocka_unit_test(helper_job_of_a_worker_is_done_there),
 		cmocka_unit_test(helper_job_of_control_is_done_by_its_loop),
