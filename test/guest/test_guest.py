@@ -191,9 +191,9 @@ def long_run(weir):
     results = run_guest(guest, script, 420)
     host.join(5)
     results.host = host.said
-    yield results
     for name in ('d0', 'd2', 'd3'):
         weir.remove_device(name)
+    return results
 
 
 @pytest.mark.parametrize('label', [f'{tag}-{c}' for tag, checks in PLANS for c in checks])
@@ -242,7 +242,7 @@ def test_vmm_killed_under_load_leaves_nothing_behind(weir):
                 guest.wait_for('at-load', 120)
                 guest.kill()
                 shutil.rmtree(guest.out)
-            assert settle(weir, start) == start
+            assert settle(weir, start) <= start
             assert weir.alive()
             rss.append(weir.rss_kb())
         print('RSS in KiB after each:', rss)
@@ -278,8 +278,9 @@ def multi_queue(weir):
     out = new_out()
     source_tree(f'{out}/tree.tar')
     guest = vm.Guest(out, [vm.Device('m0', path, queues=4)], kernel.MULTI_QUEUE, cpus=2)
-    yield run_guest(guest, plan('m0', MULTI_QUEUE), 240)
+    results = run_guest(guest, plan('m0', MULTI_QUEUE), 240)
     weir.remove_device('m0')
+    return results
 
 
 @pytest.mark.parametrize('check', MULTI_QUEUE)
