@@ -133,15 +133,15 @@ struct weir_fuse_session {
 
 	/* Control's. */
 	bool resetting __rte_cache_aligned;
-	uint64_t token; /* of the grace period that a reset begins with */
 	off_t ledger_pos; /* bytes of the ledger that a reset has walked */
-	struct weir_timer timer;
 	struct weir_post walk_post;
 	void (*done)(void *arg);
 	void *done_arg;
 
-	/* The home worker's during a reset. */
-	struct weir_msg close_msg __rte_cache_aligned;
+	/* During a reset the worker's that is visited, then the home worker's. */
+	struct weir_msg visit_msg __rte_cache_aligned;
+	unsigned int nb_visited;
+	struct weir_msg close_msg;
 	uint32_t close_pos;
 	uint32_t nb_closing;
 	bool close_paused;

@@ -6,9 +6,9 @@
 /*
  * Forgetting a guest, on live rings:
  *
- *   control:      phase becomes RESETTING of the next epoch; waits until every worker has passed a
- *                 quiescent state. From then on no worker opens a file or counts a lookup for the
- *                 old epoch: results of requests under way are undone as they come.
+ *   control:      phase becomes RESETTING of the next epoch; a message visits every worker. Who it
+ *                 has visited has seen the new phase and opens no file and counts no lookup for
+ *                 the old epoch: results of requests under way are undone as they come.
  *   home worker:  closes the files of the guest, a few at a time.
  *   control:      drops the lookups, slice by slice; phase becomes IDLE; what waited goes on.
  *
@@ -123,19 +123,17 @@ reset_close(struct weir_msg *msg)
 	reset_close_files(container_of(msg, struct weir_fuse_session, close_msg));
 }
 
+/* Between two rounds of one worker after the other; the last one passes on to the home worker. */
 static void
-reset_grace(struct weir_timer *timer)
+reset_visit(struct weir_msg *msg)
 {
-	struct weir_fuse_session *sess = container_of(timer, struct weir_fuse_session, timer);
+	struct weir_fuse_session *sess = container_of(msg, struct weir_fuse_session, visit_msg);
 
-	weir_role_assume_control();
-	if (rte_rcu_qsbr_check(weir_workers_qsbr(), sess->token, false) != 1) {
-		weir_timer_arm(&sess->timer, 1);
-		return;
-	}
-	sess->ledger_pos = 0;
-	sess->close_pos = 0;
-	weir_worker_send(sess->home, &sess->close_msg);
+	weir_role_assume_worker();
+	if (++sess->nb_visited < weir_workers_count())
+		weir_worker_send(weir_worker_at(sess->nb_visited), &sess->visit_msg);
+	else
+		weir_worker_send(sess->home, &sess->close_msg);
 }
 
 static void WEIR_ON_CONTROL
@@ -151,8 +149,10 @@ reset_begin(struct weir_fuse_session *sess)
 		next = ((phase & ~FUSE_STATE_MASK) + FUSE_EPOCH_ONE) | FUSE_RESETTING;
 	} while (!atomic_compare_exchange_weak_explicit(
 			&sess->phase, &phase, next, memory_order_acq_rel, memory_order_relaxed));
-	sess->token = rte_rcu_qsbr_start(weir_workers_qsbr());
-	reset_grace(&sess->timer);
+	sess->ledger_pos = 0;
+	sess->close_pos = 0;
+	sess->nb_visited = 0;
+	weir_worker_send(weir_worker_at(0), &sess->visit_msg);
 }
 
 static void
@@ -204,7 +204,7 @@ weir_fuse_session_reset(struct weir_fuse_session *sess, void (*done)(void *arg),
 void WEIR_ON_CONTROL
 fuse_reset_init(struct weir_fuse_session *sess)
 {
-	sess->timer.expired = reset_grace;
+	sess->visit_msg.fn = reset_visit;
 	sess->walk_post.fn = reset_walk;
 	sess->reset_post.fn = reset_wanted;
 	sess->close_msg.fn = reset_close;
