@@ -70,7 +70,7 @@ fake_attr(struct weir_attr *attr, const struct weir_node *node)
 	};
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_entry(struct weir_channel *chan, const char *name, uint32_t type, struct weir_entry *entry)
 {
 	uint64_t key[2] = { 14695981039346656037u, type };
@@ -88,7 +88,7 @@ fake_entry(struct weir_channel *chan, const char *name, uint32_t type, struct we
 	return rc;
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	if (req->name[0] == 'x' || req->name[0] == 'n') {
@@ -106,7 +106,7 @@ fake_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 	return fake_entry(chan, req->name, fake_type(req->name), &req->out.entry);
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_make(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	uint32_t type = req->op == WEIR_FSOP_SYMLINK ? S_IFLNK : req->in.create.mode & S_IFMT;
@@ -114,7 +114,7 @@ fake_make(struct weir_channel *chan, struct weir_fsreq *req)
 	return fake_entry(chan, req->name, type, &req->out.entry);
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_link(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	struct weir_entry *entry = &req->out.entry;
@@ -125,7 +125,7 @@ fake_link(struct weir_channel *chan, struct weir_fsreq *req)
 	return 0;
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_open(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	struct fake_file *file = weir_file_priv(req->file);
@@ -175,7 +175,7 @@ fake_write(struct weir_fsreq *req)
 	return (int)weir_iov_read(&req->iov, fake.data, req->in.io.len);
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_emit(struct weir_channel *chan, struct weir_fsreq *req, const char *name, uint64_t next)
 {
 	bool plus = (req->flags & WEIR_FSREQ_PLUS) != 0;
@@ -199,7 +199,7 @@ fake_emit(struct weir_channel *chan, struct weir_fsreq *req, const char *name, u
 	return rc;
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_readdir(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	char name[16];
@@ -265,7 +265,7 @@ fake_note(const struct weir_fsreq *req)
 	fake_note_file(req);
 }
 
-static int
+static int WEIR_ON_WORKER
 fake_carry_out(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	switch (req->op) {
@@ -306,30 +306,48 @@ fake_carry_out(struct weir_channel *chan, struct weir_fsreq *req)
 }
 
 /* The table may have to grow first, which is control's work. */
-static int
+static int WEIR_ON_WORKER
 fake_end(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	int rc = fake_carry_out(chan, req);
 
 	if (rc != -EAGAIN)
 		return rc;
-	weir_role_assume_worker();
 	weir_fsreq_retry(req, NULL);
 	return -EINPROGRESS;
+}
+
+static bool
+fake_is_release(const struct weir_fsreq *req)
+{
+	return req->op == WEIR_FSOP_RELEASE || req->op == WEIR_FSOP_RELEASEDIR;
+}
+
+static int WEIR_ON_WORKER
+fake_result(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	int rc;
+
+	if (!fake.set_res || fake_is_release(req))
+		return fake_end(chan, req);
+	if (fake.res < 0)
+		return fake.res;
+	rc = fake_end(chan, req);
+	return rc < 0 ? rc : fake.res;
 }
 
 static int WEIR_ON_WORKER
 fake_verb(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	bool release = req->op == WEIR_FSOP_RELEASE || req->op == WEIR_FSOP_RELEASEDIR;
+	bool hold = fake_is_release(req) ? fake.hold_release : fake.hold;
 
 	if (!fake.quiet)
 		fake_note(req);
-	if ((release ? fake.hold_release : fake.hold) && fake.nb_held < FAKE_MAX_HELD) {
+	if (hold && fake.nb_held < FAKE_MAX_HELD) {
 		fake.held[fake.nb_held++] = req;
 		return -EINPROGRESS;
 	}
-	return fake.set_res && !release ? fake.res : fake_end(chan, req);
+	return fake_result(chan, req);
 }
 
 void
@@ -344,7 +362,7 @@ fake_go_on(void)
 	fake.hold = false;
 	fake.nb_held = 0;
 	for (unsigned int i = 0; i < nb; i++) {
-		rc = fake.set_res ? fake.res : fake_end(held[i]->chan, held[i]);
+		rc = fake_result(held[i]->chan, held[i]);
 		if (rc != -EINPROGRESS)
 			weir_fsreq_complete(held[i], rc);
 	}

@@ -122,6 +122,7 @@ node_of_another_guest_is_stale(void **state)
 	struct weir_fuse_session *first = guest_sess;
 	uint64_t file = guest_lookup(1, "file");
 
+	weir_role_assume_control();
 	assert_int_equal(guest_setup(NULL), 0);
 	assert_int_equal(getattr(file), -ESTALE);
 	assert_int_equal(guest_call(FUSE_SETATTR, file, &in, sizeof(in), NULL, 0), -ESTALE);
