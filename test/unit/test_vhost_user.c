@@ -89,6 +89,7 @@ static char heard[256];
 static struct weir_vq_start last_start;
 static struct weir_memmap *last_map;
 static uint16_t stop_base;
+static bool runs[WIRE_MAX_QUEUES];
 
 static void __rte_format_printf(1, 2) hear(const char *fmt, ...)
 {
@@ -124,6 +125,9 @@ static int
 core_vq_start(void *dev, const struct weir_vq_start *start)
 {
 	assert_ptr_equal(start->tdev, &tdev);
+	assert_in_range(start->index, 0, NB_QUEUES - 1);
+	assert_false(runs[start->index]);
+	runs[start->index] = true;
 	hear("start%u ", start->index);
 	last_start = *start;
 	return 0;
@@ -132,6 +136,8 @@ core_vq_start(void *dev, const struct weir_vq_start *start)
 static void
 core_vq_stop(void *dev, uint16_t index, struct weir_vring_base *base)
 {
+	assert_true(runs[index]);
+	runs[index] = false;
 	hear("stop%u ", index);
 	*base = (struct weir_vring_base){ .avail = stop_base, .used = 7 };
 }
@@ -670,6 +676,87 @@ vhost_index_outside_is_refused(void **state)
 	assert_int_equal(send_u64(WIRE_SET_FEATURES, VU_FEATURES | 1ULL << 34, -1), ERR);
 }
 
+/* xorshift64: the same messages in every run. */
+static uint32_t
+rnd(uint32_t below)
+{
+	static uint64_t state = 0x2545f4914f6cdd1d;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (state >> 16) % below;
+}
+
+static void
+any_msg(struct wire_msg *msg)
+{
+	uint32_t i;
+
+	*msg = (struct wire_msg){ .request = rnd(22), .size = rnd(8) == 0 ? rnd(60) : 300 };
+	msg->payload.state.index = rnd(8) == 0 ? rnd(UINT32_MAX) : rnd(NB_QUEUES + 1);
+	msg->payload.state.num = rnd(2) == 0 ? 64 : rnd(3);
+	if (msg->request == WIRE_SET_VRING_KICK || msg->request == WIRE_SET_VRING_CALL)
+		msg->payload.state.num = 0;
+	if (msg->request == WIRE_SET_FEATURES)
+		msg->payload.u64 = rnd(2) == 0 ? VU_FEATURES : WEIR_VIRTIO_F_VERSION_1;
+	if (msg->request == WIRE_SET_VRING_ADDR) {
+		msg->payload.addr.desc = MEM_USER + rnd(20) * 0x1000;
+		msg->payload.addr.avail = MEM_USER + rnd(20) * 0x1000;
+		msg->payload.addr.used = rnd(8) == 0 ? UINT64_MAX : MEM_USER + rnd(16) * 0x1000;
+	}
+	if (msg->request == WIRE_SET_MEM_TABLE) {
+		msg->payload.memory.nb = rnd(4) == 0 ? rnd(10) : 1;
+		for (i = 0; i < WIRE_MAX_REGIONS; i++)
+			msg->payload.memory.regions[i] = (struct wire_region){ MEM_GPA * (i + 1),
+				0x1000 * rnd(17), MEM_USER, 0x1000 * rnd(3) };
+	}
+}
+
+static int
+any_nb_fds(const struct wire_msg *msg)
+{
+	if (rnd(8) == 0)
+		return rnd(9);
+	if (msg->request == WIRE_SET_MEM_TABLE)
+		return msg->payload.memory.nb;
+	return msg->request >= WIRE_SET_VRING_KICK && msg->request <= WIRE_SET_VRING_ERR;
+}
+
+/* Any order of anything: rings start and stop in turns, and all that was sent is closed again. */
+static void
+vhost_any_messages_leave_no_trace(void **state)
+{
+	int eventfds[WIRE_MAX_FDS], memfds[WIRE_MAX_FDS], results[4] = { 0 };
+	uint32_t i, starts = 0;
+	struct wire_msg msg;
+	unsigned int nb;
+	int rc;
+
+	for (i = 0; i < WIRE_MAX_FDS; i++) {
+		eventfds[i] = new_eventfd();
+		memfds[i] = memfd;
+	}
+	close_as(0);
+	nb = open_fds();
+	assert_int_equal(connect_as(0), 0);
+	for (i = 0; i < 50000; i++) {
+		any_msg(&msg);
+		heard[0] = '\0';
+		rc = send_msg(&msg,
+				(msg.request == WIRE_SET_MEM_TABLE) == (rnd(16) != 0) ? memfds :
+											eventfds,
+				any_nb_fds(&msg));
+		results[1 + rc]++;
+		starts += strstr(heard, "start") != NULL;
+	}
+	assert_true(starts > 100 && results[1 + OK] > 10000 && results[1 + ERR] > 10000);
+	close_as(0);
+	assert_int_equal(open_fds(), nb);
+	for (i = 0; i < WIRE_MAX_FDS; i++)
+		close(eventfds[i]);
+}
+
 /* ---- connections ---- */
 
 static void
@@ -784,6 +871,7 @@ main(void)
 		VHOST_TEST(vhost_short_request_is_refused),
 		VHOST_TEST(vhost_descriptors_that_do_not_belong_are_refused_without_leak),
 		VHOST_TEST(vhost_index_outside_is_refused),
+		VHOST_TEST(vhost_any_messages_leave_no_trace),
 		VHOST_TEST(vhost_disconnect_stops_rings_and_closes_everything),
 		VHOST_TEST(vhost_next_front_end_starts_afresh),
 		VHOST_TEST(vhost_second_front_end_is_refused),

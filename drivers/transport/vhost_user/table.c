@@ -2,10 +2,34 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/vfs.h>
+
+#include <rte_common.h>
 
 #include "table.h"
+
+/*
+ * A page of such a file comes from a process or a server, which may never answer: the worker that
+ * touches it would wait for ever, with all of its devices.
+ */
+static bool
+table_fd_may_hang(int fd)
+{
+	static const unsigned int magics[] = { FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, V9FS_MAGIC,
+		CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC };
+	struct statfs fs;
+	unsigned int i;
+
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	for (i = 0; i < RTE_DIM(magics); i++)
+		if ((unsigned int)fs.f_type == magics[i])
+			return true;
+	return false;
+}
 
 int
 vu_table_read(const struct wire_msg *msg, struct vu_table *table)
@@ -28,13 +52,16 @@ vu_table_map(const struct vu_table *table, const int *fds, struct weir_memmap **
 	struct weir_memmap_src src[WIRE_MAX_REGIONS];
 	uint32_t i;
 
-	for (i = 0; i < table->nb; i++)
+	for (i = 0; i < table->nb; i++) {
+		if (table_fd_may_hang(fds[i]))
+			return -EPERM;
 		src[i] = (struct weir_memmap_src){
 			.gpa = table->regions[i].gpa,
 			.size = table->regions[i].size,
 			.fd = fds[i],
 			.fd_off = table->regions[i].fd_off,
 		};
+	}
 	return weir_memmap_create(src, table->nb, map);
 }
 

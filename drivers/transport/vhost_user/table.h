@@ -22,7 +22,10 @@ struct vu_table {
  */
 int vu_table_read(const struct wire_msg *msg, struct vu_table *table);
 
-/* Maps what the table describes; fds stay the caller's. @return as weir_memmap_create(). */
+/*
+ * Maps what the table describes; fds stay the caller's.
+ * @return as weir_memmap_create(), or -EPERM for a file on a mount that may hang.
+ */
 int vu_table_map(const struct vu_table *table, const int *fds, struct weir_memmap **map);
 
 /*
