@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -130,6 +131,66 @@ limits_open_files_run_out_and_come_back(void **state)
 	fsc_put(&fsc, entry.node);
 }
 
+#define NB_CALLS 32
+
+/* A lookup, then a look at the node by way of the few descriptors, then the end of the node. */
+struct errand {
+	struct fsc_call call;
+	struct weir_node *node;
+	unsigned int number, left;
+};
+
+/* @return true while there is more to do. */
+static bool
+errand_step(struct errand *errand, unsigned int i)
+{
+	struct fsc_call *call = &errand->call;
+
+	if (errand->node != NULL) {
+		assert_int_equal(call->req.out.attr.attr.size, errand->number);
+		fsc_put(&fsc, errand->node);
+		errand->node = NULL;
+		errand->left--;
+	} else if (call->heard) {
+		errand->node = call->req.out.entry.node;
+	}
+	if (errand->left == 0)
+		return false;
+	memset(&call->req, 0, sizeof(call->req));
+	if (errand->node != NULL) {
+		call->req.op = WEIR_FSOP_GETATTR;
+		call->req.node = errand->node;
+	} else {
+		errand->number = (errand->left * 7 + i * 13) % NB_FILES;
+		call->req.op = WEIR_FSOP_LOOKUP;
+		call->req.node = root;
+		call->req.name = names[errand->number];
+	}
+	fsc.worker = (errand->left + i) % weir_workers_count();
+	fsc_submit(&fsc, call);
+	return true;
+}
+
+static void
+limits_two_workers_share_few_descriptors(void **state)
+{
+	static struct errand errands[NB_CALLS];
+	unsigned int under_way = 0, i;
+
+	memset(errands, 0, sizeof(errands));
+	for (i = 0; i < NB_CALLS; i++) {
+		errands[i].left = 60;
+		under_way += errand_step(&errands[i], i);
+	}
+	for (i = 0; under_way > 0; i = (i + 1) % NB_CALLS) {
+		if (errands[i].left == 0)
+			continue;
+		assert_int_equal(fsc_wait(&errands[i].call), 0);
+		under_way -= !errand_step(&errands[i], i);
+	}
+	fsc.worker = 0;
+}
+
 static void
 limits_claim_beyond_the_process_is_refused(void **state)
 {
@@ -148,6 +209,7 @@ static const struct CMUnitTest descriptor_tests[] = {
 
 static const struct CMUnitTest handle_tests[] = {
 	cmocka_unit_test(limits_nodes_held_by_handle_need_no_descriptor),
+	cmocka_unit_test(limits_two_workers_share_few_descriptors),
 	cmocka_unit_test(limits_open_files_run_out_and_come_back),
 };
 
@@ -160,7 +222,7 @@ main(void)
 		"/dev/shm", ", \"max_fds\": 64" };
 	int failed;
 
-	if (fsc_start("0,1@0") < 0)
+	if (fsc_start("0,1@0,2@0") < 0)
 		return 77;
 	aio_variant = &descriptors;
 	failed = cmocka_run_group_tests_name(
