@@ -240,7 +240,7 @@ int WEIR_ON_WORKER fuse_body(struct weir_fuse_req *req, const void *body, size_t
 /* The cursor behind the header, limited to n bytes. Returns how many it holds. */
 uint32_t WEIR_ON_WORKER fuse_body_room(
 		const struct weir_fuse_req *req, uint32_t n, struct weir_iov *out);
-/* Gives back the references and the buffer of a request. */
+/* Gives back the node references and the buffer of a request, which has no file. */
 void WEIR_ON_WORKER fuse_req_drop(struct weir_fuse_req *req);
 
 /* nodes.c */

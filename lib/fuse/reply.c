@@ -92,6 +92,9 @@ fuse_io_done(struct weir_fsreq *io, int res)
 		/* What opened or made something has done so; a count that is too high is no data. */
 		res = res > 0 && limit == 0 ? 0 : -EIO;
 	}
+	/* Entries listed before an error are good, and looked up; the error will come again. */
+	if (res < 0 && req->payload > 0)
+		res = 0;
 	if (res >= 0 && !fuse_req_is_live(req)) {
 		if (op->undo != NULL)
 			op->undo(req);
@@ -144,11 +147,7 @@ fuse_req_drop(struct weir_fuse_req *req)
 	io->node = NULL;
 	io->newnode = NULL;
 	io->file = NULL;
-	if (req->file != NULL) {
-		/* Only a record that was never opened gets here: freed with its last reference. */
-		fuse_file_put(req->sess, req->file);
-		req->file = NULL;
-	}
+	RTE_ASSERT(req->file == NULL);
 	if (req->arg != req->arg_inline) {
 		rte_mempool_put(fuse_arg_pool, req->arg);
 		req->arg = req->arg_inline;

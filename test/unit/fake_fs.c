@@ -23,7 +23,7 @@ void
 fake_clear(void)
 {
 	fake.hold = fake.hold_release = fake.hold_fence = false;
-	fake.quiet = fake.no_node = fake.set_res = false;
+	fake.quiet = fake.no_node = fake.set_res = fake.fail_list = false;
 	fake.res = 0;
 	fake.nb_entries = 0;
 	fake.bad_name = NULL;
@@ -214,7 +214,7 @@ fake_readdir(struct weir_channel *chan, struct weir_fsreq *req)
 		if (fake_emit(chan, req, name, i + 1) < 0)
 			break;
 	}
-	return 0;
+	return fake.fail_list ? -EIO : 0;
 }
 
 static void

@@ -48,6 +48,7 @@ struct fake {
 	bool no_node; /* entries come without a node */
 	bool set_res; /* verbs end with res, without effect */
 	int res;
+	bool fail_list; /* READDIR ends with -EIO behind its entries */
 	unsigned int nb_entries; /* of every directory, "." and ".." included */
 	const char *bad_name; /* emitted in front of the other entries */
 
