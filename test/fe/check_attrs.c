@@ -145,25 +145,6 @@ attrs_owner_is_caller(struct check *c)
 	return 0;
 }
 
-/* A folder that the caller may not write to takes no new names from it. */
-static int
-attrs_permission(struct check *c)
-{
-	struct fuse_entry_out dir, file;
-	uint64_t fh;
-
-	EXPECT_RC(c, 0, fe_mkdir(c->q, c->dir, "dir", 0755, &dir));
-	c->q->uid = 1001;
-	c->q->gid = 1002;
-	EXPECT_RC(c, -EACCES,
-			fe_create(c->q, dir.nodeid, "file", O_RDWR | O_CREAT, S_IFREG | 0644, &file,
-					&fh));
-	EXPECT_RC(c, -EACCES, fe_mkdir(c->q, dir.nodeid, "sub", 0755, &file));
-	EXPECT_RC(c, -EACCES, fe_symlink(c->q, dir.nodeid, "link", "t", &file));
-	EXPECT_RC(c, -EACCES, fe_mknod(c->q, dir.nodeid, "fifo", S_IFIFO | 0644, 0, &file));
-	return 0;
-}
-
 static int
 attrs_setgid_directory(struct check *c)
 {
@@ -271,7 +252,6 @@ const struct check_case check_attr_cases[] = {
 	{ "attrs-together", attrs_together },
 	{ "attrs-of-symlink", attrs_of_symlink },
 	{ "attrs-owner-is-caller", attrs_owner_is_caller },
-	{ "attrs-permission", attrs_permission },
 	{ "attrs-setgid-directory", attrs_setgid_directory },
 	{ "attrs-umask", attrs_umask },
 	{ "attrs-mknod", attrs_mknod },

@@ -38,7 +38,8 @@ listing_add(void *arg, const struct fuse_dirent *dirent, const struct fuse_entry
 		memcpy(name, dirent->name, dirent->namelen);
 	if (sscanf(name, "f%5u", &i) != 1 || i >= listing->nb || listing->seen[i]++ > 0)
 		listing->bad++;
-	if (entry != NULL && !S_ISREG(entry->attr.mode))
+	/* A node id of 0 says that there are no attributes: the guest will look the name up. */
+	if (entry != NULL && entry->nodeid != 0 && !S_ISREG(entry->attr.mode))
 		listing->bad++;
 	return 0;
 }

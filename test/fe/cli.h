@@ -45,6 +45,7 @@ int cmd_statfs(struct cli *cli);
 int cmd_info(struct cli *cli);
 int cmd_hold(struct cli *cli);
 int cmd_check(struct cli *cli);
+int cmd_hostile(struct cli *cli);
 int cmd_bench(struct cli *cli);
 
 /** Mounts by the options; prints what went wrong. @return 0 or an errno. */

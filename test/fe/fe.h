@@ -169,6 +169,10 @@ void fe_conn_close(struct fe_conn *conn);
 int fe_conn_send(struct fe_conn *conn, uint32_t request, uint32_t flags, const void *payload,
 		uint32_t size, const int *fds, unsigned int nb_fds);
 
+/** Sends this very header and nb_bytes behind it, whether they fit together or not. */
+int fe_conn_send_raw(struct fe_conn *conn, const struct fe_msg_header *head, const void *payload,
+		uint32_t nb_bytes, const int *fds, unsigned int nb_fds);
+
 /**
  * Receives the answer to request, exactly size bytes.
  * @return 0; -ETIMEDOUT; -ECONNRESET: the device closed the connection; -EPROTO: another answer.

@@ -39,7 +39,7 @@ struct fe_opts {
 	unsigned int wait_ms; /**< for the socket to appear */
 	unsigned int timeout_ms; /**< for an answer */
 	unsigned int skip_queues; /**< trailing request queues that are never set up */
-	uint64_t plug_bytes; /**< unused memory that comes with each region, bytes */
+	uint64_t spare_bytes; /**< of each region, for others to allocate */
 };
 
 /** Options as a usual guest has them. */

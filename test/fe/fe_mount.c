@@ -105,7 +105,7 @@ mount_create(struct fe_fs *fs)
 
 	rc = fe_mem_create(&fs->mem, opts->layout, opts->nb_regions,
 			nb * mount_queue_bytes(opts) / opts->nb_regions +
-					2 * (opts->max_io + FE_PAGE) + opts->plug_bytes);
+					2 * (opts->max_io + FE_PAGE) + opts->spare_bytes);
 	/* Rings come first, so that adjacent regions hold each of them whole. */
 	for (i = 0; i < nb && rc == 0; i++)
 		rc = fe_ring_create(

@@ -65,19 +65,18 @@ fe_conn_close(struct fe_conn *conn)
 }
 
 int
-fe_conn_send(struct fe_conn *conn, uint32_t request, uint32_t flags, const void *payload,
-		uint32_t size, const int *fds, unsigned int nb_fds)
+fe_conn_send_raw(struct fe_conn *conn, const struct fe_msg_header *head, const void *payload,
+		uint32_t nb_bytes, const int *fds, unsigned int nb_fds)
 {
-	struct fe_msg_header head = { .request = request, .flags = flags, .size = size };
 	struct iovec iov[2] = {
-		{ .iov_base = &head, .iov_len = sizeof(head) },
-		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = size },
+		{ .iov_base = (void *)(uintptr_t)head, .iov_len = sizeof(*head) },
+		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = nb_bytes },
 	};
 	union {
 		char bytes[CMSG_SPACE(sizeof(int) * FE_MAX_FDS)];
 		struct cmsghdr align;
 	} control;
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = size > 0 ? 2 : 1 };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = nb_bytes > 0 ? 2 : 1 };
 	ssize_t sent;
 
 	if (nb_fds > FE_MAX_FDS)
@@ -99,7 +98,16 @@ fe_conn_send(struct fe_conn *conn, uint32_t request, uint32_t flags, const void 
 	sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
 	if (sent < 0)
 		return errno == EPIPE ? -ECONNRESET : -errno;
-	return (size_t)sent == sizeof(head) + size ? 0 : -EMSGSIZE;
+	return (size_t)sent == sizeof(*head) + nb_bytes ? 0 : -EMSGSIZE;
+}
+
+int
+fe_conn_send(struct fe_conn *conn, uint32_t request, uint32_t flags, const void *payload,
+		uint32_t size, const int *fds, unsigned int nb_fds)
+{
+	const struct fe_msg_header head = { .request = request, .flags = flags, .size = size };
+
+	return fe_conn_send_raw(conn, &head, payload, size, fds, nb_fds);
 }
 
 /* Reads exactly size bytes, each piece within the connection's time. */

@@ -27,6 +27,7 @@ static const struct {
 	{ "hold", cmd_hold, "[PATH...]: open files, mount, say so, wait for end of input" },
 	{ "check", cmd_check, "file system semantics, one line a check" },
 	{ "bench", cmd_bench, "WORKLOAD: load for --seconds, latency and CPU" },
+	{ "hostile", cmd_hostile, "--count malformed messages, rings and requests" },
 };
 
 enum {
