@@ -95,7 +95,8 @@ void WEIR_ON_CONTROL weir_fuse_session_destroy(struct weir_fuse_session *sess);
 /**
  * Forgets the guest: closes its open files, drops its nodes, back to the state before INIT. No
  * request of it may be submitted until done was called, on control, when all is released. Requests
- * that were detached may still be in the backend; what they hold is released when they end.
+ * that were detached may still be in the backend; what they hold is released when they end. One at
+ * a time. A file system that does not answer RELEASE holds it up.
  */
 void WEIR_ON_CONTROL weir_fuse_session_reset(
 		struct weir_fuse_session *sess, void (*done)(void *arg), void *arg);
