@@ -150,7 +150,9 @@ void device_queue_init(struct device_queue *q, struct device *dev, uint16_t inde
 		struct weir_worker *worker);
 /* Events of the transport thread; each returns when the worker has done it. */
 int WEIR_ON_TRANSPORT device_queue_up(struct device_queue *q, const struct weir_vq_start *start);
-void WEIR_ON_TRANSPORT device_queue_down(struct device_queue *q, struct weir_vring_base *base);
+/* Requests that have not ended by themselves at grace_until_ns (CLOCK_MONOTONIC) are detached. */
+void WEIR_ON_TRANSPORT device_queue_down(
+		struct device_queue *q, uint64_t grace_until_ns, struct weir_vring_base *base);
 int WEIR_ON_TRANSPORT device_queue_remap(struct device_queue *q, struct weir_memmap *map);
 /* On the worker: sets and clears reasons to pause. */
 void WEIR_ON_WORKER device_queue_pause(struct device_queue *q, uint32_t set, uint32_t clear);
@@ -256,6 +258,7 @@ struct device {
 	uint32_t nb_queues;
 
 	/* The transport's. */
+	uint64_t grace_until_ns; /* of the rings that go down together */
 	_Atomic bool connected;
 	_Atomic uint32_t resets; /* guests that left and whose session control has not reset yet */
 	struct weir_post reset_post;

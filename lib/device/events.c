@@ -10,6 +10,10 @@
 
 #include "device.h"
 
+#define GRACE_NS 100000000ULL
+/* Rings that go down within this time of another one's grace do so together with it. */
+#define GRACE_APART_NS 1000000000ULL
+
 static void WEIR_ON_TRANSPORT
 event_connected(void *arg)
 {
@@ -44,14 +48,22 @@ event_vq_start(void *arg, const struct weir_vq_start *start)
 	return rc;
 }
 
+/*
+ * Rings go down one by one, but the transport's thread serves every device: those of one device that
+ * go down together share one short grace for what is nearly done, however many hang in a backend.
+ */
 static void WEIR_ON_TRANSPORT
 event_vq_stop(void *arg, uint16_t index, struct weir_vring_base *base)
 {
 	struct device *dev = arg;
+	uint64_t now = weir_now_ns();
 
 	weir_role_assume_transport();
-	if (index < dev->nb_queues)
-		device_queue_down(&dev->queues[index], base);
+	if (index >= dev->nb_queues)
+		return;
+	if (now > dev->grace_until_ns + GRACE_APART_NS)
+		dev->grace_until_ns = now + GRACE_NS;
+	device_queue_down(&dev->queues[index], dev->grace_until_ns, base);
 }
 
 static int WEIR_ON_TRANSPORT

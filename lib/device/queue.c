@@ -6,13 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include <rte_cycles.h>
+
 #include "device.h"
 
 #define QUEUE_BURST 32
-/* A ring that goes down lets what is nearly done finish, then detaches. The transport's thread
- * serves every device, so this is short. */
-#define QUEUE_GRACE_MS 100
-
 /*
  *   in the ring -pop-> inflight -complete-> used entry
  *                         |
@@ -338,23 +336,18 @@ queue_down_detach(void *arg)
 }
 
 void
-device_queue_down(struct device_queue *q, struct weir_vring_base *base)
+device_queue_down(struct device_queue *q, uint64_t grace_until_ns, struct weir_vring_base *base)
 {
+	struct timespec until = { .tv_sec = grace_until_ns / NS_PER_S,
+		.tv_nsec = grace_until_ns % NS_PER_S };
 	struct queue_stop s = { .q = q };
-	struct timespec until;
 
 	sem_init(&s.waiter.rest, 0, 0);
 	weir_worker_sync(q->worker, queue_down_run, &s);
-	if (s.was_up) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += QUEUE_GRACE_MS * 1000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		if (sem_clockwait(&s.waiter.rest, CLOCK_MONOTONIC, &until) < 0) {
-			weir_worker_sync(q->worker, queue_down_detach, &s);
-			while (sem_wait(&s.waiter.rest) < 0)
-				;
-		}
+	if (s.was_up && sem_clockwait(&s.waiter.rest, CLOCK_MONOTONIC, &until) < 0) {
+		weir_worker_sync(q->worker, queue_down_detach, &s);
+		while (sem_wait(&s.waiter.rest) < 0)
+			;
 	}
 	sem_destroy(&s.waiter.rest);
 	*base = s.waiter.base;
