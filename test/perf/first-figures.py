@@ -1,0 +1,168 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 the weir authors
+"""4 KiB random reads through the tree's own front end: weir beside QEMU's C virtiofsd.
+
+Both serve the same folder in the same run, in turn, several times; medians and their ratio are
+printed. Nothing is judged: machines are noisy, and only ratios of one run mean anything.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'functional'))
+
+import weirtest  # noqa: E402  (its folder is on the path from here on)
+
+VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
+DEPTHS = (1, 32)
+HZ = os.sysconf('SC_CLK_TCK')
+
+
+def cpu_seconds(pid):
+    """CPU time of a process and of its children, which a sandbox may have put in between."""
+    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+        fields = file.read().rpartition(')')[2].split()
+    total = (int(fields[11]) + int(fields[12])) / HZ
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+        return total + sum(cpu_seconds(int(child)) for child in file.read().split())
+
+
+class Virtiofsd:
+    """C virtiofsd; it ends with its front end, so each run has one of its own."""
+
+    name = 'C virtiofsd'
+
+    def __init__(self, folder, work):
+        self.folder = folder
+        self.sock = os.path.join(work, 'v.sock')
+
+    def __enter__(self):
+        self.proc = subprocess.Popen(
+            [VIRTIOFSD, f'--socket-path={self.sock}', '-o', f'source={self.folder}',
+             '-o', 'cache=none'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True)
+        weirtest.wait_until(lambda: os.path.exists(self.sock), 10, 'the socket of virtiofsd')
+        return self
+
+    def __exit__(self, *exc):
+        try:
+            os.killpg(self.proc.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.proc.wait()
+        for path in (self.sock, self.sock + '.pid'):
+            if os.path.exists(path):
+                os.unlink(path)
+
+    def cpu(self):
+        return cpu_seconds(self.proc.pid)
+
+
+class Weir:
+    """A weir device; busy counts the time of poll rounds that found work."""
+
+    def __init__(self, name, weir, sock):
+        self.name = name
+        self.weir = weir
+        self.sock = sock
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+    def cpu(self):
+        return self.weir.cpu_seconds()
+
+
+def measure(server, depth, seconds, size):
+    with server:
+        command = [weirtest.FE, 'bench', 'randread', '-s', server.sock, '--depth', str(depth),
+                   '--bs', '4096', '--file-size', str(size), '--json']
+        # The first run writes the file and warms what there is to warm.
+        subprocess.run([*command, '--seconds', '1'], check=True, capture_output=True)
+        if isinstance(server, Virtiofsd):
+            server.__exit__()
+            server.__enter__()
+        before, start = server.cpu(), time.monotonic()
+        bench = subprocess.Popen([*command, '--seconds', str(seconds)], stdout=subprocess.PIPE,
+                                 text=True)
+        # Its CPU time is read before the front end leaves, for then virtiofsd leaves too.
+        time.sleep(max(0.0, seconds - 0.2 - (time.monotonic() - start)))
+        spent, span = server.cpu() - before, time.monotonic() - start
+        out = bench.communicate(timeout=60)[0]
+    if bench.returncode != 0:
+        raise RuntimeError(f'{server.name}: the front end failed')
+    got = json.loads(out)
+    return {'kops': got['ops_per_s'] / 1e3, 'p50_us': got['p50_us'],
+            'cpu_us': spent / span / got['ops_per_s'] * 1e6, 'generator': got['generator_cpu']}
+
+
+def medians(runs):
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
+    parser.add_argument('--runs', type=int, default=5, help='runs of each, medians count (5)')
+    parser.add_argument('--seconds', type=float, default=2, help='length of a run (2)')
+    parser.add_argument('--file-size', type=int, default=64 << 20, help='bytes (64 MiB)')
+    parser.add_argument('--folder', default='/dev/shm', help='where to make the folder (/dev/shm)')
+    parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
+    args = parser.parse_args()
+    if not os.access(VIRTIOFSD, os.X_OK):
+        sys.exit(f'{VIRTIOFSD} is missing (package qemu-system-common)')
+
+    folder = tempfile.mkdtemp(prefix='weir-perf-', dir=args.folder)
+    work = tempfile.mkdtemp(prefix='weir-perf-')
+    results = {}
+    try:
+        weir = weirtest.Weir()
+        try:
+            weir.start_transport()
+            weir.rpc('fsdev_null_create', name='null0')
+            weir.rpc('fsdev_aio_create', name='aio0', root_path=folder)
+            servers = [Weir('weir null', weir, weir.add_device('null', 'null0', queues=1)),
+                       Weir('weir aio', weir, weir.add_device('aio', 'aio0', queues=1)),
+                       Virtiofsd(folder, work)]
+            for run in range(args.runs):
+                for depth in DEPTHS:
+                    for server in servers:
+                        print(f'run {run + 1} of {args.runs}: {server.name}, depth {depth}',
+                              file=sys.stderr)
+                        results.setdefault((depth, server.name), []).append(
+                            measure(server, depth, args.seconds, args.file_size))
+        finally:
+            weir.terminate()
+            weir.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+
+    table = [{'depth': depth, 'server': name, **medians(runs)}
+             for (depth, name), runs in sorted(results.items())]
+    if args.json:
+        print(json.dumps(table))
+        return
+    print('| depth | server | 1000 reads/s | median us | server CPU us per read | to virtiofsd |')
+    print('|---|---|---|---|---|---|')
+    for row in table:
+        peer = next(r for r in table if r['depth'] == row['depth'] and
+                    r['server'] == Virtiofsd.name)
+        print(f"| {row['depth']} | {row['server']} | {row['kops']:.0f} | {row['p50_us']:.1f} | "
+              f"{row['cpu_us']:.2f} | rate {row['kops'] / peer['kops']:.2f}, "
+              f"CPU {row['cpu_us'] / peer['cpu_us']:.2f} |")
+
+
+if __name__ == '__main__':
+    main()
