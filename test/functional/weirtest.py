@@ -166,12 +166,25 @@ def lcores():
     return f'0@{cpus[0]},1@{cpus[0]},2@{cpus[-1]}'
 
 
+ORDINARY_PAGES = ('--no-huge', '--no-shconf', '-m', '256')
+HUGEPAGES = ('--in-memory', '-m', '256')
+
+
+def hugepages_free():
+    """Whether there are enough hugepages of 2 MiB for one appliance."""
+    try:
+        with open('/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages') as file:
+            return int(file.read()) >= 128
+    except OSError:
+        return False
+
+
 class Weir:
     """A running appliance in a directory of its own."""
 
     count = 0
 
-    def __init__(self, *args, env=None, wait=True):
+    def __init__(self, *args, env=None, wait=True, memory=ORDINARY_PAGES):
         Weir.count += 1
         # Paths of UNIX sockets are at most 107 bytes: pytest's own directories are too deep.
         self.dir = tempfile.mkdtemp(prefix='weir-test-')
@@ -180,14 +193,20 @@ class Weir:
         self.log_path = os.path.join(self.dir, 'log')
         self.prefix = f'weir-test-{os.getpid()}-{Weir.count}'
         self.rpc_client = None
-        eal = ['--no-huge', '--no-pci', '--no-shconf', '-m', '256', '--iova-mode=va',
-               '--file-prefix', self.prefix, '--lcores', lcores()]
+        eal = [*memory, '--no-pci', '--iova-mode=va', '--file-prefix', self.prefix,
+               '--lcores', lcores()]
         self.command = [WEIR, *eal, '--', '-r', self.rpc_path, '--socket-dir', self.sockets, *args]
         with open(self.log_path, 'w') as log:
             self.proc = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
                                          stderr=log, env={**os.environ, **(env or {})})
         if wait:
             self.wait_for_rpc()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.cleanup()
 
     @property
     def pid(self):
@@ -241,6 +260,10 @@ class Weir:
         path = self.socket_of(name)
         assert stat.S_ISSOCK(os.stat(path).st_mode)
         return path
+
+    def remove_device(self, name):
+        self.rpc('virtio_fs_device_stop', dev_name=name)
+        self.rpc('virtio_fs_device_destroy', dev_name=name)
 
     def device(self, name):
         return self.rpc('virtio_fs_get_devices', dev_name=name)[0]

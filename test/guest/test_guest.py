@@ -18,11 +18,11 @@ import time
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.dirname(HERE)]
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'functional')]
 
-import appliance  # noqa: E402
 import kernel  # noqa: E402
 import vm  # noqa: E402
+import weirtest  # noqa: E402
 
 SCRIPTS = sorted(glob.glob(f'{HERE}/*.sh'))
 PRELUDE = 'for f in lib files owners load life boots; do . /out/$f.sh; done\n'
@@ -53,7 +53,7 @@ MULTI_QUEUE = ['tree', 'two_processes', 'open_unlinked', 'fio_psync_direct', 'fi
 def folders():
     """A folder on the disk that holds the build, and one on tmpfs."""
     paths = [tempfile.mkdtemp(prefix='weir-guest-', dir=d)
-             for d in (appliance.build_dir(), '/dev/shm')]
+             for d in (weirtest.BUILD, '/dev/shm')]
     for path in paths:
         os.chmod(path, 0o755)
     yield paths
@@ -64,8 +64,8 @@ def folders():
 @pytest.fixture(scope='module')
 def weir(folders):
     """The appliance with the file systems of the plans."""
-    with appliance.Appliance() as w:
-        w.add_transport()
+    with weirtest.Weir() as w:
+        w.start_transport()
         w.rpc('fsdev_aio_create', name='disk', root_path=folders[0])
         w.rpc('fsdev_aio_create', name='shm', root_path=folders[1])
         w.rpc('fsdev_mem_create', name='mem')
@@ -81,7 +81,7 @@ def source_tree(path):
     """A tar archive of some hundred small files."""
     with tarfile.open(path, 'w') as tar:
         for folder in ('lib', 'drivers', 'devtools'):
-            tar.add(os.path.join(appliance.ROOT, folder), folder)
+            tar.add(os.path.join(weirtest.ROOT, folder), folder)
         tar.add('/usr/include/linux', 'linux')
 
 
@@ -106,16 +106,16 @@ class Host(threading.Thread):
 
     def neighbour_comes_and_goes(self):
         for _ in range(4):
-            self.weir.add_device('d9', 'other', 'null')
+            self.weir.add_device('d9', 'null', 'other')
             time.sleep(0.3)
             self.weir.remove_device('d9')
-        assert not os.path.exists(self.weir.socket('d9'))
+        assert not os.path.exists(self.weir.socket_of('d9'))
 
     def stop_start(self):
         for _ in range(4):
             time.sleep(0.5)
             self.weir.rpc('virtio_fs_device_stop', dev_name='d0')
-            assert os.path.exists(self.weir.socket('d0'))
+            assert os.path.exists(self.weir.socket_of('d0'))
             time.sleep(0.5)
             self.weir.rpc('virtio_fs_device_start', dev_name='d0')
 
@@ -127,18 +127,13 @@ class Host(threading.Thread):
     def idle(self):
         """Returns weir's share of a core over five seconds, in percent."""
         time.sleep(1)
-        before = self.cpu_s()
+        before = self.weir.cpu_seconds()
         time.sleep(5)
-        return (self.cpu_s() - before) / 5 * 100
-
-    def cpu_s(self):
-        with open(f'/proc/{self.weir.process.pid}/stat', encoding='ascii') as f:
-            fields = f.read().rpartition(')')[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+        return (self.weir.cpu_seconds() - before) / 5 * 100
 
     def neighbour_destroyed(self):
         self.weir.remove_device('d1')
-        assert not os.path.exists(self.weir.socket('d1'))
+        assert not os.path.exists(self.weir.socket_of('d1'))
 
 
 class Results:
@@ -180,7 +175,7 @@ def run_guest(guest, script, timeout):
 def long_run(weir):
     """One boot of the stock kernel with four devices: the checks of PLANS."""
     fsdevs = ('disk', 'mem', 'shm', 'null')
-    devices = [vm.Device(f't{n}', weir.add_device(f'd{n}', f't{n}', fsdev, queues=2), queues=2)
+    devices = [vm.Device(f't{n}', weir.add_device(f'd{n}', fsdev, f't{n}', 2, 1024), queues=2)
                for n, fsdev in enumerate(fsdevs)]
     out = new_out()
     source_tree(f'{out}/tree.tar')
@@ -216,8 +211,8 @@ def test_idle_mounted_devices_cost_under_2_percent_of_a_core(long_run):
 
 
 def test_appliance_has_not_complained(long_run, weir):
-    assert weir.alive()
-    trouble = [line for line in weir.read_log().splitlines()
+    assert weir.is_alive()
+    trouble = [line for line in weir.log.splitlines()
                if re.search(r'Sanitizer|runtime error|panic', line)]
     assert not trouble
 
@@ -232,7 +227,7 @@ def settle(weir, nb_fds):
 
 def test_vmm_killed_under_load_leaves_nothing_behind(weir):
     """Three times kill -9 of QEMU; each next one is served at once."""
-    path = weir.add_device('k0', 'k0', 'disk')
+    path = weir.add_device('k0', 'disk')
     start = weir.nb_fds()
     rss = []
     try:
@@ -243,8 +238,8 @@ def test_vmm_killed_under_load_leaves_nothing_behind(weir):
                 guest.kill()
                 shutil.rmtree(guest.out)
             assert settle(weir, start) <= start
-            assert weir.alive()
-            rss.append(weir.rss_kb())
+            assert weir.is_alive()
+            rss.append(weir.rss_kib())
         print('RSS in KiB after each:', rss)
         assert rss[2] - rss[0] < 2048
     finally:
@@ -253,7 +248,7 @@ def test_vmm_killed_under_load_leaves_nothing_behind(weir):
 
 def test_guest_reset_and_reboot_find_their_files(weir):
     """A reset under load, then a reboot by the guest itself, on one QEMU and one weir."""
-    path = weir.add_device('r0', 'r0', 'disk')
+    path = weir.add_device('r0', 'disk')
     out = new_out()
     try:
         with vm.Guest(out, [vm.Device('r0', path)]) as guest:
@@ -274,7 +269,7 @@ def multi_queue(weir):
     """A newer kernel with two CPUs: two of the four request queues are used, two never set up."""
     if kernel.prepare(kernel.MULTI_QUEUE) is None:
         pytest.skip(f'apt offers no {kernel.MULTI_QUEUE}')
-    path = weir.add_device('m0', 'm0', 'disk', queues=4)
+    path = weir.add_device('m0', 'disk', queues=4)
     out = new_out()
     source_tree(f'{out}/tree.tar')
     guest = vm.Guest(out, [vm.Device('m0', path, queues=4)], kernel.MULTI_QUEUE, cpus=2)
@@ -290,4 +285,4 @@ def test_multi_queue_guest(multi_queue, check):
 
 def test_appliance_ends_in_order(weir):
     """Last: nothing is left mounted, and SIGTERM is answered with success."""
-    assert weir.stop() == 0, weir.read_log()
+    weir.stop()
