@@ -316,6 +316,8 @@ int WEIR_ON_HELPER aio_handle_open(const struct aio_fs *fs, const struct aio_nod
 /** Borrows a node's path descriptor, opened if need be. */
 int WEIR_ON_HELPER aio_node_open(struct aio_fs *fs, struct weir_node *node, struct aio_ref *ref);
 void WEIR_ON_HELPER aio_ref_put_now(struct aio_fs *fs, struct aio_ref *ref);
+/** Gives up the path descriptors that nodes with handles can do without. */
+void WEIR_ON_HELPER aio_cache_drop(struct aio_fs *fs);
 void WEIR_ON_CONTROL aio_node_fini(struct weir_fsdev *dev, struct weir_node *node);
 
 /* name.c, attr.c, file.c, dir.c, io.c */
@@ -343,7 +345,7 @@ int WEIR_ON_WORKER aio_rw(struct weir_channel *chan, struct weir_fsreq *req);
 
 /** Flags with which weir opens a file that the guest opens with flags. */
 int aio_open_flags(uint32_t flags);
-/** Takes a slot for a file record that will be opened. @return 0, -ENFILE. */
+/** Takes a slot for a file record that will be opened, at the cost of the cache. -ENFILE. */
 int WEIR_ON_HELPER aio_file_take(struct aio_fs *fs, struct weir_file *file);
 /** Ends that: with a fresh descriptor, direct where the guest asked for it, or with an error. */
 int WEIR_ON_HELPER aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd);

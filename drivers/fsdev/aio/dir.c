@@ -89,20 +89,20 @@ opendir_cached(struct aio_fs *fs, struct weir_fsreq *req)
 	uint64_t slot;
 	int fd;
 
-	if (aio_node_peek(fs, req->node, &ref) < 0)
+	if (aio_fd_take(&fs->fds, &slot) < 0)
 		return -EAGAIN;
-	fd = aio_fd_take(&fs->fds, &slot);
+	fd = aio_node_peek(fs, req->node, &ref);
 	if (fd == 0) {
 		fd = aio_openat(ref.fd, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_CACHED);
-		if (fd < 0) {
-			aio_fd_put(&fs->fds, slot);
-		} else {
-			aio_fd_set(&fs->fds, slot, fd);
-			priv->slot = slot;
-		}
+		aio_fd_put(&fs->fds, ref.slot);
 	}
-	aio_fd_put(&fs->fds, ref.slot);
-	return fd < 0 ? fd : 0;
+	if (fd < 0) {
+		aio_fd_put(&fs->fds, slot);
+		return fd;
+	}
+	aio_fd_set(&fs->fds, slot, fd);
+	priv->slot = slot;
+	return 0;
 }
 
 int WEIR_ON_WORKER

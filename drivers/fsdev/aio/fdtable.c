@@ -22,7 +22,7 @@
 
 /* Descriptors that file systems leave to everything else: guests' rings, sockets, memory files. */
 #define FD_RESERVE 1024
-/* A file system that does not say gets at most so many, and at most a quarter of what is left. */
+/* A file system that does not say gets at most so many, and at most half of what is left. */
 #define FD_DEFAULT 131072
 #define FD_LEAST   64
 
@@ -290,7 +290,7 @@ aio_fd_claim(uint32_t wanted)
 	const uint32_t left = budget - RTE_MIN(fd_claimed, budget);
 
 	if (wanted == 0) {
-		wanted = RTE_MIN(left / 4, (uint32_t)FD_DEFAULT);
+		wanted = RTE_MIN(left / 2, (uint32_t)FD_DEFAULT);
 		wanted = RTE_MAX(wanted, (uint32_t)FD_LEAST);
 	}
 	if (wanted > left)

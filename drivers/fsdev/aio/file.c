@@ -44,7 +44,12 @@ file_align(struct aio_file *priv, int fd)
 int WEIR_ON_HELPER
 aio_file_take(struct aio_fs *fs, struct weir_file *file)
 {
-	return aio_fd_take(&fs->fds, &aio_file_of(file)->slot);
+	uint64_t *slot = &aio_file_of(file)->slot;
+
+	if (aio_fd_take(&fs->fds, slot) == 0)
+		return 0;
+	aio_cache_drop(fs);
+	return aio_fd_take(&fs->fds, slot);
 }
 
 int WEIR_ON_HELPER

@@ -255,6 +255,17 @@ node_cache_put(struct aio_fs *fs, struct weir_node *node, uint64_t slot)
 	return atomic_exchange(node_cache(fs, node), slot);
 }
 
+void WEIR_ON_HELPER
+aio_cache_drop(struct aio_fs *fs)
+{
+	uint32_t i;
+
+	for (i = 0; i <= fs->cache_mask; i++) {
+		if (atomic_load(&fs->cache[i]) != 0)
+			aio_fd_put_now(&fs->fds, atomic_exchange(&fs->cache[i], 0));
+	}
+}
+
 static int
 node_init(struct weir_node *node, void *arg)
 {
