@@ -12,6 +12,7 @@ struct aio_variant {
 	const char *name; /**< of the group of tests */
 	const char *base; /**< where the folder is made; NULL: an overlay */
 	const char *options; /**< more JSON members of fsdev_aio_create: ", \"uring\": \"off\"" */
+	unsigned int large; /**< entries of a large directory */
 };
 
 extern const struct aio_variant *aio_variant; /**< the one under test */
