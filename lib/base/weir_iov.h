@@ -22,9 +22,9 @@
 struct weir_iov {
 	const struct weir_memmap *map;
 	const struct weir_seg *seg; /**< the current segment */
-	uint32_t nb_segs;	    /**< segments left, the current one included, or more */
-	uint32_t seg_off;	    /**< bytes of the current segment already behind us */
-	size_t left;		    /**< bytes left in all */
+	uint32_t nb_segs; /**< segments left, the current one included, or more */
+	uint32_t seg_off; /**< bytes of the current segment already behind us */
+	size_t left; /**< bytes left in all */
 };
 
 /** Starts a cursor over nb segments; left becomes the sum of their lengths. */

@@ -28,14 +28,14 @@
 
 /** A run of bytes in one region of a map. Offsets and lengths were checked when it was made. */
 struct weir_seg {
-	uint64_t off;	 /**< bytes from the start of the region */
-	uint32_t len;	 /**< bytes, never 0 */
+	uint64_t off; /**< bytes from the start of the region */
+	uint32_t len; /**< bytes, never 0 */
 	uint16_t region; /**< index into weir_memmap.regions */
 	uint16_t reserved;
 };
 
 struct weir_mem_region {
-	uint64_t gpa;  /**< guest physical address of the first byte */
+	uint64_t gpa; /**< guest physical address of the first byte */
 	uint64_t size; /**< bytes */
 	uint8_t *addr; /**< our own mapping of it */
 };
@@ -52,8 +52,8 @@ struct weir_memmap {
 struct weir_memmap_src {
 	uint64_t gpa;
 	uint64_t size;
-	int fd;		   /**< shared memory file; borrowed, the map keeps none open */
-	uint64_t fd_off;   /**< byte in fd where the region starts; need not be page aligned */
+	int fd; /**< shared memory file; borrowed, the map keeps none open */
+	uint64_t fd_off; /**< byte in fd where the region starts; need not be page aligned */
 };
 
 /**
@@ -64,7 +64,8 @@ struct weir_memmap_src {
  *   -ENOMEM (also when 4096 regions are mapped already), or the errno of fstat or mmap. *out is
  *   untouched on error.
  */
-int weir_memmap_create(const struct weir_memmap_src *src, unsigned int nb, struct weir_memmap **out);
+int
+weir_memmap_create(const struct weir_memmap_src *src, unsigned int nb, struct weir_memmap **out);
 
 /** Takes a reference. Any thread. Returns map. */
 struct weir_memmap *weir_memmap_get(struct weir_memmap *map);
@@ -81,8 +82,8 @@ void weir_memmap_put(struct weir_memmap *map);
  * @return 0; -EFAULT when gpa is outside all regions, len is 0, or gpa + len wraps around;
  *   -EAGAIN is reserved for transports whose maps are filled on demand.
  */
-int weir_memmap_translate(const struct weir_memmap *map, uint64_t gpa, uint64_t len,
-		struct weir_seg *seg);
+int weir_memmap_translate(
+		const struct weir_memmap *map, uint64_t gpa, uint64_t len, struct weir_seg *seg);
 
 /** Our address of a segment's first byte. */
 static inline void *

@@ -41,23 +41,23 @@ extern struct weir_role weir_helper_role;
 #define WEIR_OWNED_BY(role) WEIR_TSA(guarded_by(weir_##role##_role))
 
 /** Tells the analysis that the calling thread has the role, where it cannot see it itself. */
-static inline void WEIR_TSA(assert_capability(weir_worker_role))
-weir_role_assume_worker(void)
+static inline void
+WEIR_TSA(assert_capability(weir_worker_role)) weir_role_assume_worker(void)
 {
 }
 
-static inline void WEIR_TSA(assert_capability(weir_control_role))
-weir_role_assume_control(void)
+static inline void
+WEIR_TSA(assert_capability(weir_control_role)) weir_role_assume_control(void)
 {
 }
 
-static inline void WEIR_TSA(assert_capability(weir_transport_role))
-weir_role_assume_transport(void)
+static inline void
+WEIR_TSA(assert_capability(weir_transport_role)) weir_role_assume_transport(void)
 {
 }
 
-static inline void WEIR_TSA(assert_capability(weir_helper_role))
-weir_role_assume_helper(void)
+static inline void
+WEIR_TSA(assert_capability(weir_helper_role)) weir_role_assume_helper(void)
 {
 }
 

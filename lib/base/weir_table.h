@@ -27,9 +27,9 @@
 struct weir_table;
 
 struct weir_table_cfg {
-	const char *name;     /**< for the memory file, copied */
-	uint32_t rec_size;    /**< bytes of one record, at most 1 MiB, rounded up to 8 */
-	uint32_t max_recs;    /**< most records ever, below 2^31; only address space is reserved */
+	const char *name; /**< for the memory file, copied */
+	uint32_t rec_size; /**< bytes of one record, at most 1 MiB, rounded up to 8 */
+	uint32_t max_recs; /**< most records ever, below 2^31; only address space is reserved */
 	/** Records by which the table grows; 0: a good default. Rounded up to a power of two and to
 	 * whole pages. */
 	uint32_t chunk_recs;

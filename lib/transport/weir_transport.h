@@ -13,10 +13,9 @@
  * Rings start and stop one by one: a guest may set up fewer than the device has, in any order.
  */
 
+#include <jansson.h>
 #include <stdint.h>
 #include <sys/queue.h>
-
-#include <jansson.h>
 
 #include <rte_common.h>
 
@@ -59,10 +58,10 @@ struct weir_transport_events {
 };
 
 struct weir_tdev_cfg {
-	const char *name;	      /**< of the device */
-	uint32_t nb_queues;	      /**< hiprio and request queues: the limit for the guest */
-	uint32_t queue_size;	      /**< the limit for the guest */
-	const char *tag;	      /**< at most 36 bytes */
+	const char *name; /**< of the device */
+	uint32_t nb_queues; /**< hiprio and request queues: the limit for the guest */
+	uint32_t queue_size; /**< the limit for the guest */
+	const char *tag; /**< at most 36 bytes */
 	const struct weir_transport_events *events;
 	void *dev; /**< first argument of every event */
 };
@@ -78,7 +77,8 @@ struct weir_transport_ops {
 	 * control, exactly once; after an error the tdev is gone.
 	 */
 	void (*dev_create)(const struct weir_tdev_cfg *cfg,
-			void (*ready)(void *dev, struct weir_tdev *tdev, int rc, const char *message));
+			void (*ready)(void *dev, struct weir_tdev *tdev, int rc,
+					const char *message));
 	/**
 	 * Takes the device away: a connected front end is disconnected (its events come first).
 	 * Control; gone(dev) comes later on control, exactly once.

@@ -22,8 +22,8 @@
 
 /** Feature bits (virtio 1.2, section 6) that this library understands. */
 #define WEIR_VIRTIO_F_INDIRECT_DESC (1ULL << 28)
-#define WEIR_VIRTIO_F_EVENT_IDX	    (1ULL << 29)
-#define WEIR_VIRTIO_F_VERSION_1	    (1ULL << 32)
+#define WEIR_VIRTIO_F_EVENT_IDX     (1ULL << 29)
+#define WEIR_VIRTIO_F_VERSION_1     (1ULL << 32)
 
 #define WEIR_VQ_MAX_SIZE 1024
 /** Descriptors in one chain at most, indirect ones counted; Linux sends up to max_pages + 4. */
@@ -34,8 +34,8 @@ struct weir_vring_cfg {
 	uint64_t desc_gpa, avail_gpa, used_gpa;
 	uint32_t size; /**< power of two, 2 to WEIR_VQ_MAX_SIZE */
 	uint16_t avail_base; /**< index of the next avail entry to take */
-	uint16_t used_base;  /**< index of the next used entry to write */
-	uint64_t features;   /**< negotiated */
+	uint16_t used_base; /**< index of the next used entry to write */
+	uint64_t features; /**< negotiated */
 };
 
 /** Where a ring stands when it stops. */
@@ -46,15 +46,15 @@ struct weir_vring_base {
 
 enum weir_vq_error {
 	WEIR_VQ_OK,
-	WEIR_VQ_BAD_AVAIL,	/**< more entries than the ring has */
-	WEIR_VQ_BAD_HEAD,	/**< head index outside the ring */
-	WEIR_VQ_BAD_NEXT,	/**< next index outside the table */
-	WEIR_VQ_LOOP,		/**< chain longer than its table or than WEIR_VQ_MAX_CHAIN */
-	WEIR_VQ_BAD_ADDRESS,	/**< a descriptor, or a table, outside guest memory */
-	WEIR_VQ_BAD_LENGTH,	/**< zero-length descriptor, or an indirect table's odd length */
-	WEIR_VQ_BAD_INDIRECT,	/**< indirect not negotiated, nested, or beside NEXT */
-	WEIR_VQ_BAD_ORDER,	/**< readable after writable */
-	WEIR_VQ_BROKEN_MEMORY,	/**< the front end took the memory away */
+	WEIR_VQ_BAD_AVAIL, /**< more entries than the ring has */
+	WEIR_VQ_BAD_HEAD, /**< head index outside the ring */
+	WEIR_VQ_BAD_NEXT, /**< next index outside the table */
+	WEIR_VQ_LOOP, /**< chain longer than its table or than WEIR_VQ_MAX_CHAIN */
+	WEIR_VQ_BAD_ADDRESS, /**< a descriptor, or a table, outside guest memory */
+	WEIR_VQ_BAD_LENGTH, /**< zero-length descriptor, or an indirect table's odd length */
+	WEIR_VQ_BAD_INDIRECT, /**< indirect not negotiated, nested, or beside NEXT */
+	WEIR_VQ_BAD_ORDER, /**< readable after writable */
+	WEIR_VQ_BROKEN_MEMORY, /**< the front end took the memory away */
 	WEIR_VQ_NB_ERRORS,
 };
 
@@ -63,17 +63,17 @@ const char *weir_vq_error_name(enum weir_vq_error error);
 
 /** One descriptor chain: segments of the readable part, then of the writable part. */
 struct weir_chain {
-	uint16_t head;	   /**< to be given back to weir_vq_push() */
-	uint32_t nb_in;	   /**< readable segments: segs[0] to segs[nb_in - 1] */
-	uint32_t nb_out;   /**< writable segments behind them */
+	uint16_t head; /**< to be given back to weir_vq_push() */
+	uint32_t nb_in; /**< readable segments: segs[0] to segs[nb_in - 1] */
+	uint32_t nb_out; /**< writable segments behind them */
 	uint32_t in_bytes, out_bytes;
 };
 
 struct weir_vq_stats {
-	uint64_t chains;	/**< taken */
-	uint64_t used;		/**< given back */
-	uint64_t interrupts;	/**< weir_vq_flush() said true */
-	uint64_t suppressed;	/**< flushes with entries that needed no interrupt */
+	uint64_t chains; /**< taken */
+	uint64_t used; /**< given back */
+	uint64_t interrupts; /**< weir_vq_flush() said true */
+	uint64_t suppressed; /**< flushes with entries that needed no interrupt */
 	uint64_t errors[WEIR_VQ_NB_ERRORS];
 };
 
@@ -88,8 +88,8 @@ struct weir_vq {
 	bool indirect;
 	/* The worker's. */
 	uint16_t last_avail; /**< next avail entry to take */
-	uint16_t used_idx;   /**< next used entry to write */
-	uint16_t used_seen;  /**< used index that the last flush published */
+	uint16_t used_idx; /**< next used entry to write */
+	uint16_t used_seen; /**< used index that the last flush published */
 	uint16_t avail_seen; /**< avail index read last */
 	bool armed;
 	enum weir_vq_error error; /**< not OK: broken, pops nothing until the next start */

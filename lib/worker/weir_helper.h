@@ -21,9 +21,9 @@ struct weir_helpers;
 
 /** One job, embedded in its owner, who must leave it alone until done was called. */
 struct weir_job {
-	void (*run)(struct weir_job *job);  /**< on a helper; may block */
+	void (*run)(struct weir_job *job); /**< on a helper; may block */
 	void (*done)(struct weir_job *job); /**< on the worker that submitted it, or on control */
-	struct weir_worker *home;	    /**< set by weir_helper_submit(); NULL: control */
+	struct weir_worker *home; /**< set by weir_helper_submit(); NULL: control */
 	struct weir_msg msg;
 	struct weir_post post;
 	struct weir_job *next;
@@ -33,8 +33,8 @@ struct weir_job {
  * Creates a pool of nb_threads threads (1 to 1024) that carry the name.
  * Control. @return 0, -EINVAL, -ENOMEM, or the errno of thread creation.
  */
-int WEIR_ON_CONTROL weir_helpers_create(const char *name, unsigned int nb_threads,
-		struct weir_helpers **out);
+int WEIR_ON_CONTROL weir_helpers_create(
+		const char *name, unsigned int nb_threads, struct weir_helpers **out);
 
 /**
  * Ends the pool without waiting for a thread that hangs: threads leave when they have no job, the
@@ -54,6 +54,7 @@ unsigned int WEIR_ON_CONTROL weir_helpers_destroy(struct weir_helpers *helpers,
 void weir_helper_submit(struct weir_helpers *helpers, struct weir_job *job);
 
 /** Jobs that wait for a thread, and jobs being run. Any thread; a snapshot. */
-void weir_helpers_load(const struct weir_helpers *helpers, unsigned int *queued, unsigned int *running);
+void
+weir_helpers_load(const struct weir_helpers *helpers, unsigned int *queued, unsigned int *running);
 
 #endif /* WEIR_HELPER_H */

@@ -26,7 +26,7 @@
 struct weir_worker;
 
 enum weir_idle_policy {
-	WEIR_IDLE_POLL,	    /**< never sleep */
+	WEIR_IDLE_POLL, /**< never sleep */
 	WEIR_IDLE_ADAPTIVE, /**< spin for spin_rounds empty rounds, then arm and sleep */
 };
 
@@ -151,7 +151,7 @@ void weir_worker_sync(struct weir_worker *worker, void (*fn)(void *arg), void *a
 struct weir_worker_call {
 	struct weir_msg msg;
 	struct weir_post post;
-	void (*fn)(struct weir_worker_call *call);   /**< on the worker */
+	void (*fn)(struct weir_worker_call *call); /**< on the worker */
 	void (*done)(struct weir_worker_call *call); /**< on control; may free call */
 };
 void weir_worker_call(struct weir_worker *worker, struct weir_worker_call *call);

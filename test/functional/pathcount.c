@@ -24,7 +24,7 @@
 struct pathcount {
 	_Atomic uint64_t on;
 	_Atomic uint64_t worker_heap; /* heap calls of workers */
-	_Atomic uint64_t other_heap;  /* of all other threads: shows that counting works */
+	_Atomic uint64_t other_heap; /* of all other threads: shows that counting works */
 	_Atomic uint64_t worker_copies; /* of a page or more */
 };
 
@@ -37,8 +37,7 @@ extern void *__libc_calloc(size_t nb, size_t size);
 extern void *__libc_realloc(void *p, size_t size);
 extern void __libc_free(void *p);
 
-static void __attribute__((constructor))
-pathcount_map(void)
+static void __attribute__((constructor)) pathcount_map(void)
 {
 	const char *path = getenv("WEIR_PATHCOUNT");
 	int fd = path != NULL ? open(path, O_RDWR) : -1;
