@@ -658,6 +658,41 @@ aio_many_requests_at_once_are_all_answered(void **state)
 }
 
 static void
+aio_more_links_than_buffers_are_all_read(void **state)
+{
+	enum {
+		NB = 100
+	};
+	static struct fsc_call calls[NB];
+	static struct weir_seg segs[NB];
+	struct weir_entry link;
+	unsigned int i;
+
+	assert_int_equal(fsc_symlink(&fsc, root, "link", "target", &link), 0);
+	for (i = 0; i < NB; i++) {
+		segs[i] = (struct weir_seg){ .off = i * 64, .len = 64 };
+		calls[i] = (struct fsc_call){
+			.req = { .op = WEIR_FSOP_READLINK, .node = link.node },
+		};
+		weir_iov_init(&calls[i].req.iov, fsc.map, &segs[i], 1);
+		fsc_submit(&fsc, &calls[i]);
+	}
+	for (i = 0; i < NB; i += 7)
+		fsc_detach(&calls[i]);
+	for (i = 0; i < NB; i++) {
+		fsc_wait(&calls[i]);
+		if (i % 7 == 0) {
+			assert_true(atomic_load(&calls[i].fenced));
+		} else {
+			assert_int_equal(calls[i].res, 6);
+			assert_memory_equal(fsc.mem + i * 64, "target", 6);
+		}
+	}
+	fsc_put(&fsc, link.node);
+	unlink(host("link"));
+}
+
+static void
 aio_detached_requests_are_fenced_and_end(void **state)
 {
 	enum {
@@ -716,6 +751,7 @@ static const struct CMUnitTest folder_tests[] = {
 	cmocka_unit_test(aio_large_directory_lists_completely),
 	cmocka_unit_test(aio_dotdot_of_the_root_is_the_root),
 	cmocka_unit_test(aio_many_requests_at_once_are_all_answered),
+	cmocka_unit_test(aio_more_links_than_buffers_are_all_read),
 	cmocka_unit_test(aio_detached_requests_are_fenced_and_end),
 };
 

@@ -175,7 +175,7 @@ struct aio_ctx {
 	int res;
 	_Atomic int state; /**< enum aio_state: worker, and the helper that runs it */
 	void (*fenced)(struct weir_fsreq *req);
-	weir_fsop_fn resume; /**< when a pool has a piece again, or the request was detached */
+	weir_fsop_fn resume; /**< with a piece, or when the request was detached */
 	struct aio_pool *pool;
 	TAILQ_ENTRY(aio_ctx) link;
 	void *piece; /**< a bounce buffer or an iovec table */
@@ -243,8 +243,8 @@ int WEIR_ON_WORKER aio_defer(struct weir_channel *chan, struct weir_fsreq *req, 
 /** Completes req unless res is -EINPROGRESS; calls the fence first where one waits. */
 void WEIR_ON_WORKER aio_end(struct weir_fsreq *req, int res);
 /**
- * A piece for ctx->piece. @return 0; -EINPROGRESS: req waits, and resume is called in its time;
- * -ECANCELED: it was detached.
+ * A piece for ctx->piece, unless it has one.
+ * @return 0; or -EINPROGRESS: req waits. resume then comes with a piece, or when it was detached.
  */
 int WEIR_ON_WORKER aio_pool_get(struct aio_pool *pool, struct weir_fsreq *req, weir_fsop_fn resume);
 /** Gives ctx->piece back, if there is one, to who waits for it first. */

@@ -203,8 +203,13 @@ static int WEIR_ON_WORKER
 readlink_resume(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	struct aio_chan *achan = weir_channel_priv(chan);
-	int rc = aio_pool_get(&achan->bufs, req, readlink_resume);
+	int rc;
 
+	if (weir_fsreq_detached(req)) {
+		aio_pool_put(req);
+		return -ECANCELED;
+	}
+	rc = aio_pool_get(&achan->bufs, req, readlink_resume);
 	return rc < 0 ? rc : aio_defer(chan, req, readlink_run, readlink_finish);
 }
 

@@ -270,8 +270,13 @@ static int WEIR_ON_WORKER
 readdir_resume(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	struct aio_chan *achan = weir_channel_priv(chan);
-	int rc = aio_pool_get(&achan->bufs, req, readdir_resume);
+	int rc;
 
+	if (weir_fsreq_detached(req)) {
+		aio_pool_put(req);
+		return -ECANCELED;
+	}
+	rc = aio_pool_get(&achan->bufs, req, readdir_resume);
 	return rc < 0 ? rc : aio_defer(chan, req, readdir_run, readdir_finish);
 }
 

@@ -55,13 +55,6 @@ rw_end(struct weir_channel *chan, struct weir_fsreq *req, int res)
 	return (int)ctx->io.total;
 }
 
-/* No piece of memory: the request waits, or ends as it was detached meanwhile. */
-static int WEIR_ON_WORKER
-rw_refused(struct weir_channel *chan, struct weir_fsreq *req, int rc)
-{
-	return rc == -EINPROGRESS ? rc : rw_end(chan, req, rc);
-}
-
 static ssize_t WEIR_ON_HELPER
 rw_buffer(const struct weir_fsreq *req, int fd, void *buf, size_t bytes, off_t off)
 {
@@ -127,8 +120,11 @@ rw_finish(struct weir_channel *chan, struct weir_fsreq *req)
 	ctx->guest_memory = false;
 	if (weir_fsreq_detached(req))
 		return rw_end(chan, req, -ECANCELED);
-	/* The alignment was guessed, or the file system has more to it than that. */
-	if (res == -EINVAL && direct) {
+	/*
+	 * The alignment was guessed, or the file system has more to it than that; or io_uring does
+	 * not wait for this kind of file. A helper does what there is.
+	 */
+	if ((res == -EINVAL && direct) || (res == -EAGAIN && !ctx->io.buffered)) {
 		ctx->io.buffered = true;
 		return rw_step(chan, req);
 	}
@@ -188,9 +184,7 @@ rw_is_aligned(struct weir_fsreq *req)
 static void WEIR_ON_WORKER
 rw_again(struct weir_fsreq *req)
 {
-	aio_end(req,
-			weir_fsreq_detached(req) ? rw_end(req->chan, req, -ECANCELED) :
-						   rw_step(req->chan, req));
+	aio_end(req, rw_step(req->chan, req));
 }
 
 static int WEIR_ON_WORKER
@@ -298,11 +292,9 @@ bounce_step(struct weir_channel *chan, struct weir_fsreq *req)
 	struct aio_ctx *ctx = aio_ctx_of(req);
 	int rc;
 
-	if (ctx->piece == NULL) {
-		rc = aio_pool_get(&achan->bufs, req, rw_step);
-		if (rc < 0)
-			return rw_refused(chan, req, rc);
-	}
+	rc = aio_pool_get(&achan->bufs, req, rw_step);
+	if (rc < 0)
+		return rc;
 	ctx->io.bytes = RTE_MIN(req->in.io.len - ctx->io.total, achan->fs->buf_bytes);
 	if (!rw_is_read(req))
 		ctx->io.bytes = weir_iov_read(&req->iov, ctx->piece, ctx->io.bytes);
@@ -319,12 +311,14 @@ rw_step(struct weir_channel *chan, struct weir_fsreq *req)
 	ssize_t n;
 	int rc;
 
+	if (weir_fsreq_detached(req))
+		return rw_end(chan, req, -ECANCELED);
 	if (!node->local)
 		return bounce_step(chan, req);
 	for (;;) {
 		rc = rw_export(chan, req);
 		if (rc < 0)
-			return rw_refused(chan, req, rc);
+			return rc;
 		if (file->off_align > 0) {
 			ctx->io.buffered = ctx->io.buffered || !rw_is_aligned(req);
 			return rw_send(chan, req);

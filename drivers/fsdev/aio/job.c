@@ -74,20 +74,26 @@ aio_pool_get(struct aio_pool *pool, struct weir_fsreq *req, weir_fsop_fn resume)
 {
 	struct aio_ctx *ctx = aio_ctx_of(req);
 
-	if (weir_fsreq_detached(req))
-		return -ECANCELED;
+	if (ctx->piece != NULL)
+		return 0;
+	ctx->pool = pool;
 	if (pool->nb_free > 0) {
 		ctx->piece = pool->free[--pool->nb_free];
-		ctx->pool = pool;
 		return 0;
 	}
 	ctx->resume = resume;
-	ctx->pool = pool;
 	atomic_store(&ctx->state, AIO_WAITING);
 	TAILQ_INSERT_TAIL(&pool->waiters, ctx, link);
 	return -EINPROGRESS;
 }
 
+static void WEIR_ON_WORKER
+pool_resume(struct weir_fsreq *req)
+{
+	aio_end(req, aio_ctx_of(req)->resume(req->chan, req));
+}
+
+/* Who waits goes on in the next round: a long queue must not become a deep stack. */
 void WEIR_ON_WORKER
 aio_pool_put(struct weir_fsreq *req)
 {
@@ -97,15 +103,16 @@ aio_pool_put(struct weir_fsreq *req)
 
 	if (ctx->piece == NULL)
 		return;
-	pool->free[pool->nb_free++] = ctx->piece;
-	ctx->piece = NULL;
 	waiter = TAILQ_FIRST(&pool->waiters);
-	if (waiter == NULL)
-		return;
-	TAILQ_REMOVE(&pool->waiters, waiter, link);
-	atomic_store(&waiter->state, AIO_IDLE);
-	req = weir_fsreq_of(waiter);
-	aio_end(req, waiter->resume(req->chan, req));
+	if (waiter != NULL) {
+		TAILQ_REMOVE(&pool->waiters, waiter, link);
+		atomic_store(&waiter->state, AIO_IDLE);
+		waiter->piece = ctx->piece;
+		weir_fsreq_retry(weir_fsreq_of(waiter), pool_resume);
+	} else {
+		pool->free[pool->nb_free++] = ctx->piece;
+	}
+	ctx->piece = NULL;
 }
 
 void WEIR_ON_WORKER
@@ -120,7 +127,7 @@ aio_detach(struct weir_channel *chan, struct weir_fsreq *req,
 		TAILQ_REMOVE(&ctx->pool->waiters, ctx, link);
 		atomic_store(&ctx->state, AIO_IDLE);
 		ctx->fenced = fenced;
-		aio_end(req, ctx->resume(chan, req));
+		pool_resume(req);
 	} else if (!ctx->guest_memory ||
 			atomic_compare_exchange_strong(&ctx->state, &state, AIO_CANCELLED)) {
 		fenced(req);
