@@ -19,7 +19,7 @@ RULES = [
     (r'atoi|atol|atoll', 'use strtol and check it', ()),
     (r'alloca', 'stack use must be bounded', ()),
     (r'__sync_\w+', 'use the C11 or __atomic forms with an order', ()),
-    (r'volatile', 'use an atomic with an order', ()),
+    (r'(?<!asm__ )volatile', 'use an atomic with an order', ()),
     (r'__attribute__', 'use a macro of rte_common.h or lib/base',
      ('lib/base/', 'test/functional/pathcount.c')),
     (PANIC, 'one panic takes every guest down', ('app/weir/main.c', 'lib/fsdev/rpc.c')),

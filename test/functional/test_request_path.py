@@ -51,8 +51,8 @@ def counted(weir_factory, folder):
 def test_aio_needs_no_heap_and_no_copy(counted, workload):
     weir, counts = counted
     sock = weir.add_device('d0', 'aio0')
-    bench = ('bench', workload, '-s', sock, '--depth', 16, '--file-size', 16 << 20, '--bs', 65536, '--max-io', 65536,
-             '--json')
+    bench = ('bench', workload, '-s', sock, '--depth', 16, '--file-size', 16 << 20, '--bs', 65536,
+             '--max-io', 65536, '--json')
     weirtest.fe(*bench, '--seconds', 1)
     counts.start()
     weirtest.fe(*bench, '--seconds', 2)
@@ -68,6 +68,6 @@ def test_copies_of_payload_are_counted(counted):
     weir, counts = counted
     sock = weir.add_device('d0', 'mem0')
     counts.start()
-    weirtest.fe('bench', 'seqwrite', '-s', sock, '--file-size', 16 << 20, '--bs', 65536, '--max-io', 65536,
-                '--seconds', 1)
+    weirtest.fe('bench', 'seqwrite', '-s', sock, '--file-size', 16 << 20, '--bs', 65536,
+                '--max-io', 65536, '--seconds', 1)
     assert counts.stop()['worker_copies'] > 0

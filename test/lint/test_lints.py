@@ -97,7 +97,8 @@ def test_token_is_refused(tree, line, token):
 
 
 def test_token_in_comment_string_or_longer_name_is_accepted(tree):
-    tree.write('lib/a.c', '/* no strcpy */\nchar *s = "volatile";\nint my_strcpy_like;\n')
+    tree.write('lib/a.c', '/* no strcpy */\nchar *s = "volatile";\nint my_strcpy_like;\n'
+               '#define A __asm__ volatile("")\n')
     tree.write('lib/base/b.h', '#define X __attribute__((x))\n')
     accepted(tree.lint('check-tokens.py'))
 
