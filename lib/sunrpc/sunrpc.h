@@ -28,17 +28,20 @@ enum sunrpc_msg_state {
 	SUNRPC_ENDED, /**< in client->ended, for the poller to call done */
 };
 
-/** A message from prepare until its call is done, or longer where the transport still sends it. */
+/** A message, from prepare until its call is done. */
 struct sunrpc_msg {
 	struct weir_xprt_msg out;
 	struct weir_xdr_enc enc;
 	struct weir_sunrpc_client *client;
-	struct weir_sunrpc_call *call; /**< NULL: done already */
+	struct weir_sunrpc_call *call;
+	struct sunrpc_conn *conn; /**< SUNRPC_ON_CONN: whose */
 	TAILQ_ENTRY(sunrpc_msg) next; /**< free, waiting, on a connection, ended: by submission */
 	uint64_t submit_tsc;
 	uint64_t sent_tsc; /**< first sending; 0: never was sent */
 	uint32_t xid;
 	uint32_t proc;
+	uint64_t weight; /**< its share of conn->load */
+	uint32_t rx_len; /**< payload that the reply may have */
 	enum sunrpc_msg_state state;
 	int rc; /**< SUNRPC_ENDED */
 	bool detached;
@@ -65,6 +68,7 @@ struct sunrpc_conn {
 	struct sunrpc_msgs msgs;
 	struct sunrpc_msg *replying; /**< whose reply is coming in just now */
 	uint32_t reply_len; /**< payload that it announced */
+	int reply_rc; /**< what its head was found to be */
 	uint32_t backoff_ms; /**< of the next attempt */
 	uint64_t retry_tsc; /**< DOWN: when to connect. UP: when to flush again */
 	uint64_t heard_tsc; /**< OPENING: since when. UP: when the server last owed or sent something */
@@ -76,7 +80,7 @@ struct weir_sunrpc_client {
 	char machine[SUNRPC_NAME_MAX];
 	uint32_t machine_len;
 	uint64_t tsc_per_ms;
-	uint64_t ns_per_tick_q32; /**< nanoseconds of a TSC cycle times 2^32 */
+	uint64_t ns_per_ktick; /**< nanoseconds of 1024 TSC cycles */
 	struct sunrpc_msg *pool;
 	uint8_t *bigs;
 	uint32_t nb_big, xid_mask;
@@ -85,7 +89,7 @@ struct weir_sunrpc_client {
 	struct weir_poller poller;
 	struct sunrpc_msg **by_xid; /**< at xid & xid_mask; NULL: no such call */
 	uint8_t **big_free;
-	uint32_t nb_big_free, next_xid;
+	uint32_t nb_big_free, next_xid, turn;
 	struct sunrpc_msgs free, waiting, ended;
 	uint64_t now, tick_tsc;
 	bool stopped;
@@ -113,17 +117,22 @@ void sunrpc_cred_put(struct weir_xdr_enc *enc, const struct weir_sunrpc_cred *cr
  */
 int sunrpc_header_get(const uint8_t *buf, uint32_t nb, uint32_t *off);
 
-/** Does all that is due: what the poller calls, and whoever has no worker (the fuzzer). */
+/** What start does without a worker, and its poller; separate for who has no worker (the fuzzer). */
+void WEIR_ON_WORKER sunrpc_client_init(struct weir_sunrpc_client *client);
 int WEIR_ON_WORKER sunrpc_client_poll(struct weir_sunrpc_client *client);
 /** Derives the client's state from those of its connections. */
 void WEIR_ON_WORKER sunrpc_client_note(struct weir_sunrpc_client *client, int error);
 
-/** Ends a call: gives the message back and calls done. Of none of the lists any more. */
+/** Ends a call that is in no list any more: gives the message back, then calls done. */
 void WEIR_ON_WORKER sunrpc_msg_done(struct sunrpc_msg *msg, int rc, struct weir_xdr_dec *results);
-/** Has the poller end a call, which is in no list. */
+/** Has the poller end such a call later. */
 void WEIR_ON_WORKER sunrpc_msg_end(struct sunrpc_msg *msg, int rc);
-/** Gives a message back whose call is done. */
-void WEIR_ON_WORKER sunrpc_msg_free(struct sunrpc_msg *msg);
+
+static inline uint64_t
+sunrpc_client_ns(const struct weir_sunrpc_client *client, uint64_t tsc)
+{
+	return tsc * client->ns_per_ktick / 1024;
+}
 
 extern const struct weir_xprt_events sunrpc_conn_events;
 
@@ -131,11 +140,13 @@ extern const struct weir_xprt_events sunrpc_conn_events;
 void WEIR_ON_WORKER sunrpc_conn_open(struct sunrpc_conn *conn);
 /** Gives the connection up: it will be made anew, after a pause if it was of no use. */
 void WEIR_ON_WORKER sunrpc_conn_break(struct sunrpc_conn *conn, int error);
-/** Sends a message, for the first time or again. */
+/** Sends a message that was waiting. */
 void WEIR_ON_WORKER sunrpc_conn_send(struct sunrpc_conn *conn, struct sunrpc_msg *msg);
-/** Takes a message off the connection's list. */
-void WEIR_ON_WORKER sunrpc_conn_remove(struct sunrpc_conn *conn, struct sunrpc_msg *msg);
-/** Fails a call on a soft client whose time is over. */
-void WEIR_ON_WORKER sunrpc_conn_expire(struct sunrpc_conn *conn, struct sunrpc_msg *msg);
+/** Lets go of a message's payload; ends the call where nothing of it is under way. */
+void WEIR_ON_WORKER sunrpc_conn_detach(struct sunrpc_conn *conn, struct sunrpc_msg *msg);
+/** Ends all calls whose time is over. */
+void WEIR_ON_WORKER sunrpc_conn_expire(struct sunrpc_conn *conn, uint64_t before_tsc);
+/** Closes for good and ends all calls. */
+void WEIR_ON_WORKER sunrpc_conn_stop(struct sunrpc_conn *conn);
 
 #endif /* SUNRPC_H */

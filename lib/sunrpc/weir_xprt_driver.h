@@ -39,9 +39,9 @@ enum weir_xprt_msg_state {
 };
 
 /**
- * A message on its way out; embedded in the engine's. The transport borrows it from send until sent
- * or close, and payload and sink until its reply has come, or detach, or close. It changes none but
- * its own part, so that the same message can be sent again on a new connection.
+ * A message on its way out; embedded in the engine's. The transport borrows it from send until its
+ * reply has come, or close, or detach, if that leaves it IDLE or SENT. It changes none but its own
+ * part, so that the same message can be sent again on a new connection.
  */
 struct weir_xprt_msg {
 	uint8_t *head; /**< RPC header and arguments, WEIR_XPRT_HEADROOM bytes before it */
@@ -58,16 +58,14 @@ struct weir_xprt_msg {
 struct weir_xprt_reply {
 	struct weir_xprt_msg *msg; /**< NULL: nobody's; the record is thrown away */
 	uint32_t off; /**< of the payload in the record, from the xid on */
-	uint32_t len; /**< of the payload, never more than msg->sink holds; 0: none */
+	uint32_t len; /**< of the payload; 0: none. What msg->sink does not hold goes nowhere */
 };
 
-/** What the engine does for the transport; all on the worker, and only from inside poll (sent: flush). */
+/** What the engine does for the transport; all on the worker, and only from inside poll. */
 struct weir_xprt_events {
 	void (*connected)(void *arg);
 	/** Once for each connection or attempt that ended by itself; it is closed then. error: -errno. */
 	void (*closed)(void *arg, int error);
-	/** All of a message has left; its state is SENT. Payload and head are touched no more. */
-	void (*sent)(void *arg, struct weir_xprt_msg *msg);
 	/**
 	 * A reply begins: nb contiguous bytes of it, from the xid on; total is the length of the
 	 * record where that is known, else 0. Called again with more after -EAGAIN.
@@ -117,6 +115,7 @@ struct weir_xprt_ops {
 	void (*send)(struct weir_xprt *xprt, struct weir_xprt_msg *msg);
 	/**
 	 * Sends what is queued, bounded, as far as the peer takes it now.
+	 * A connection that is broken is found so by the next poll.
 	 * @return 0: all has left; -EAGAIN: the peer takes no more, and the worker's sleep ends when it
 	 *   does; 1: go on in the next round.
 	 */
@@ -127,10 +126,9 @@ struct weir_xprt_ops {
 	 */
 	int (*poll)(struct weir_xprt *xprt);
 	/**
-	 * Lets go of a message's payload and sink, whatever its state: they are touched no more. One
-	 * that is QUEUED becomes IDLE and does not leave; one that is BEGUN goes on from a private copy
-	 * of its payload, its head stays borrowed until sent. A reply is reported as ever, its payload
-	 * goes nowhere.
+	 * Lets go of a message's payload and sink, whatever its state: they are touched no more, also
+	 * if its reply is just coming in. One that is QUEUED becomes IDLE and does not leave; one that
+	 * is BEGUN goes on from a private copy of its payload, its head stays borrowed until it is SENT.
 	 */
 	void (*detach)(struct weir_xprt *xprt, struct weir_xprt_msg *msg);
 };
