@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+
+/* Calls and replies over TCP: what is on the wire, where payload goes, and servers that lie. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <rte_byteorder.h>
+
+#include "weir_memmap.h"
+
+#include "sunrpc_user.h"
+
+static struct user user;
+static struct user_call calls[64];
+
+static int
+setup(void **state)
+{
+	user_init(&user);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	user_stop(&user);
+	return 0;
+}
+
+static int
+connect_now(void)
+{
+	assert_int_equal(user_start(&user), 0);
+	return rpc_peer_accept(&user.peer, NULL);
+}
+
+static void
+call_on_the_wire_is_what_rfc_5531_says(void **state)
+{
+	const struct weir_sunrpc_cred cred = {
+		.uid = 1000, .gid = 100, .nb_groups = 3, .groups = { 7, 8, 9 }
+	};
+	static const uint8_t args[] = { 0, 0, 0, 1, 0, 0, 0, 2 };
+	int fd = connect_now();
+	struct rpc_peer_call seen;
+
+	user_call_init(&calls[0], &user, 3);
+	calls[0].cred = &cred;
+	calls[0].nb_args = 2;
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	assert_int_equal(seen.program, USER_PROGRAM);
+	assert_int_equal(seen.version, USER_VERSION);
+	assert_int_equal(seen.proc, 3);
+	assert_int_equal(seen.flavor, 1);
+	assert_int_equal(seen.uid, 1000);
+	assert_int_equal(seen.gid, 100);
+	assert_int_equal(seen.nb_groups, 3);
+	assert_int_equal(seen.groups[2], 9);
+	assert_int_equal(seen.args_len, sizeof(args));
+	assert_memory_equal(seen.args, args, sizeof(args));
+	rpc_peer_answer(fd, seen.xid, "results!", 8);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_int_equal(calls[0].nb_results, 8);
+	assert_memory_equal(calls[0].results, "results!", 8);
+	free(seen.raw);
+
+	/* Without credential, and with arguments for which a small buffer is too small. */
+	user_call_init(&calls[0], &user, 0);
+	calls[0].nb_args = WEIR_SUNRPC_ARGS_MAX / 4;
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	assert_int_equal(seen.flavor, 0);
+	assert_int_equal(seen.args_len, WEIR_SUNRPC_ARGS_MAX);
+	rpc_peer_answer(fd, seen.xid, NULL, 0);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_int_equal(calls[0].nb_results, 0);
+	free(seen.raw);
+	close(fd);
+}
+
+static void
+replies_in_any_order_find_their_calls(void **state)
+{
+	struct rpc_peer_call seen[32];
+	int fd = connect_now();
+
+	for (unsigned int i = 0; i < 32; i++)
+		user_call_init(&calls[i], &user, i % 2 == 0 ? 0 : 2);
+	user_submit(calls, 32);
+	for (unsigned int i = 0; i < 32; i++) {
+		rpc_peer_recv(fd, &seen[i]);
+		assert_int_equal(seen[i].proc, calls[i].proc);
+	}
+	for (unsigned int i = 32; i-- > 0;) {
+		rte_be32_t number = rte_cpu_to_be_32(i);
+
+		rpc_peer_answer(fd, seen[i].xid, &number, sizeof(number));
+	}
+	for (unsigned int i = 0; i < 32; i++) {
+		assert_int_equal(user_wait(&calls[i]), 0);
+		assert_int_equal(calls[i].results[3], i);
+		free(seen[i].raw);
+	}
+	assert_int_equal(weir_counter_get(&weir_sunrpc_stats(user.client, 0)->calls), 16);
+	assert_int_equal(weir_counter_get(&weir_sunrpc_stats(user.client, 2)->replies), 16);
+	assert_int_equal(weir_counter_get(&weir_sunrpc_stats(user.client, 2)->errors), 0);
+	close(fd);
+}
+
+static void
+write_payload_leaves_guest_pages_whole_and_padded(void **state)
+{
+	static const size_t lengths[] = { 1, 4096, (1u << 20) + 3 };
+	static const uint8_t zeroes[3];
+	int fd = connect_now();
+
+	for (unsigned int i = 0; i < RTE_DIM(lengths); i++) {
+		size_t len = lengths[i];
+		struct rpc_peer_call seen;
+
+		user_call_init(&calls[0], &user, 2);
+		calls[0].nb_args = 1;
+		calls[0].tx_off = 100;
+		calls[0].tx_len = len;
+		calls[0].seg_bytes = 1000;
+		user_fill(&user, 100, len, 1000);
+		user_submit(calls, 1);
+		rpc_peer_recv(fd, &seen);
+		assert_int_equal(seen.args_len, 8 + (len + 3) / 4 * 4);
+		for (size_t at = 0; at < len; at++)
+			if (seen.args[8 + at] != user_byte(at))
+				fail_msg("byte %zu differs", at);
+		assert_memory_equal(seen.args + 8 + len, zeroes, (size_t)-len % 4);
+		rpc_peer_answer(fd, seen.xid, NULL, 0);
+		assert_int_equal(user_wait(&calls[0]), 0);
+		free(seen.raw);
+	}
+	close(fd);
+}
+
+/* One READ whose reply comes in fragments and segments of these sizes. */
+static void
+read_once(int fd, size_t len, size_t seg_bytes, size_t frag, size_t step)
+{
+	struct rpc_peer_call seen;
+	size_t nb, nb_wire;
+	uint8_t *results = user_payload(len, &nb);
+	uint8_t *body = malloc(nb + 64), *wire = malloc(5 * (nb + 64));
+
+	memset(user.mem, USER_GUARD, USER_CHECKED);
+	user_call_init(&calls[0], &user, USER_SPLIT);
+	calls[0].rx_off = 333;
+	calls[0].rx_len = len + 50;
+	calls[0].seg_bytes = seg_bytes;
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	nb_wire = rpc_peer_frame(wire, body, rpc_peer_reply(body, seen.xid, results, nb), frag);
+	rpc_peer_send(fd, wire, nb_wire, step);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_int_equal(calls[0].placed, len);
+	/* The results are what is before the payload. */
+	assert_int_equal(calls[0].nb_results, 8);
+	assert_memory_equal(calls[0].results, results, 8);
+	user_check_memory(&user, 333, len, seg_bytes);
+	free(seen.raw);
+	free(results);
+	free(body);
+	free(wire);
+}
+
+static void
+read_payload_lands_in_guest_pages_however_it_comes(void **state)
+{
+	static const size_t lengths[] = { 0, 1, 3001, 20002 }, sizes[] = { 0, 1, 5, 1000, 4096 };
+	int fd = connect_now();
+
+	for (unsigned int l = 0; l < RTE_DIM(lengths); l++)
+		for (unsigned int f = 0; f < RTE_DIM(sizes); f++)
+			for (unsigned int s = 0; s < RTE_DIM(sizes); s++)
+				read_once(fd, lengths[l], s % 2 == 0 ? 0 : 777, sizes[f], sizes[s]);
+	read_once(fd, 1u << 20, 0, 0, 0);
+	read_once(fd, 1u << 20, 4096, 0, 0);
+	read_once(fd, (1u << 20) - 1, 4096, 60000, 0);
+	close(fd);
+}
+
+static void
+read_replies_that_come_together_are_told_apart(void **state)
+{
+	struct rpc_peer_call seen[8];
+	size_t len = 30000, nb, at = 0;
+	uint8_t *results = user_payload(len, &nb);
+	uint8_t *body = malloc(nb + 64), *wire = malloc(8 * (nb + 64));
+	int fd = connect_now();
+
+	/* Large and small replies alternate, so that what is read ahead is of the next one. */
+	for (unsigned int i = 0; i < 8; i++) {
+		user_call_init(&calls[i], &user, i % 2 == 0 ? USER_SPLIT : 0);
+		calls[i].rx_off = i * 100000;
+		calls[i].rx_len = i % 2 == 0 ? len : 0;
+	}
+	user_submit(calls, 8);
+	for (unsigned int i = 0; i < 8; i++) {
+		rpc_peer_recv(fd, &seen[i]);
+		nb = rpc_peer_reply(body, seen[i].xid, results, i % 2 == 0 ? 8 + len : 100);
+		at += rpc_peer_frame(wire + at, body, nb, 0);
+	}
+	rpc_peer_send(fd, wire, at, 0);
+	for (unsigned int i = 0; i < 8; i++) {
+		assert_int_equal(user_wait(&calls[i]), 0);
+		assert_int_equal(calls[i].nb_results, i % 2 == 0 ? 8 : 100);
+		assert_int_equal(calls[i].placed, i % 2 == 0 ? len : 0);
+		if (i % 2 == 0)
+			assert_memory_equal(user.mem + i * 100000, results + 8, len);
+		assert_int_equal(user.mem[i * 100000 + len], USER_GUARD);
+		free(seen[i].raw);
+	}
+	free(results);
+	free(body);
+	free(wire);
+	close(fd);
+}
+
+/* A reply of USER_SPLIT to a call for rx_len bytes. @return how the call ended. */
+static int
+lie(int fd, size_t rx_len, const void *results, size_t nb, size_t frag)
+{
+	uint8_t *body = malloc(nb + 64), *wire = malloc(5 * (nb + 64));
+	struct rpc_peer_call seen;
+
+	user_call_init(&calls[0], &user, USER_SPLIT);
+	calls[0].rx_len = rx_len;
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	nb = rpc_peer_reply(body, seen.xid, results, nb);
+	rpc_peer_send(fd, wire, rpc_peer_frame(wire, body, nb, frag), 0);
+	free(seen.raw);
+	free(body);
+	free(wire);
+	return user_wait(&calls[0]);
+}
+
+static void
+server_that_lies_about_payload_is_found_out(void **state)
+{
+	int fd = connect_now();
+	size_t nb;
+	uint8_t *results = user_payload(2000, &nb);
+	static const size_t frags[] = { 0, 100 };
+
+	for (unsigned int i = 0; i < RTE_DIM(frags); i++) {
+		/* More than was asked for. */
+		assert_int_equal(lie(fd, 1999, results, nb, frags[i]), -EBADMSG);
+		assert_int_equal(user.mem[0], USER_GUARD);
+		/* Less than it says. */
+		assert_int_equal(lie(fd, 3000, results, nb - 1, frags[i]), -EBADMSG);
+		assert_int_equal(lie(fd, 3000, results, 1000, frags[i]), -EBADMSG);
+		assert_int_equal(user.mem[2000], USER_GUARD);
+		/* Less than it takes to say anything. */
+		assert_int_equal(lie(fd, 3000, results, 7, frags[i]), -EBADMSG);
+		assert_int_equal(lie(fd, 3000, results, 0, frags[i]), -EBADMSG);
+		/* Lengths that overflow. */
+		memset(results + 4, 0xff, 4);
+		assert_int_equal(lie(fd, 3000, results, nb, frags[i]), -EBADMSG);
+		free(results);
+		results = user_payload(2000, &nb);
+		memset(user.mem, USER_GUARD, 4000);
+	}
+	free(results);
+	/* It was worth no more than those calls: the connection is the same. */
+	user_roundtrip(&user, fd);
+	user_check_memory(&user, 0, 0, 0);
+	assert_int_equal(weir_sunrpc_reconnects(user.client), 0);
+	close(fd);
+}
+
+static void
+reply_longer_than_any_may_be_ends_its_call_only(void **state)
+{
+	size_t nb = WEIR_SUNRPC_REPLY_MAX + 1000;
+	uint8_t *junk = calloc(1, nb);
+	struct rpc_peer_call seen;
+	int fd = connect_now();
+
+	user_call_init(&calls[0], &user, 0);
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	rpc_peer_answer(fd, seen.xid, junk, nb);
+	assert_int_equal(user_wait(&calls[0]), -EBADMSG);
+	free(seen.raw);
+	/* The longest that may be. */
+	user_call_init(&calls[0], &user, 0);
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	rpc_peer_answer(fd, seen.xid, junk, WEIR_SUNRPC_REPLY_MAX - 24);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_int_equal(calls[0].nb_results, WEIR_SUNRPC_REPLY_MAX - 24);
+	free(seen.raw);
+	user_roundtrip(&user, fd);
+	free(junk);
+	close(fd);
+}
+
+static void
+replies_that_nobody_waits_for_are_thrown_away(void **state)
+{
+	static const uint8_t empty[] = { 0x80, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0 };
+	static const uint8_t tiny[] = { 0x80, 0, 0, 3, 1, 2, 3 };
+	static const uint8_t junk[5000];
+	uint8_t call_back[28] = { 0x80, 0, 0, 24 };
+	int fd = connect_now();
+	struct rpc_peer_call seen;
+
+	user_call_init(&calls[0], &user, 0);
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	rpc_peer_answer(fd, seen.xid + 1, junk, sizeof(junk));
+	rpc_peer_answer(fd, seen.xid ^ 0x80000000, junk, 100);
+	rpc_peer_send(fd, empty, sizeof(empty), 0);
+	rpc_peer_send(fd, tiny, sizeof(tiny), 0);
+	/* A call instead of a reply, with the right xid. */
+	memcpy(call_back + 4, seen.raw, 4);
+	rpc_peer_send(fd, call_back, sizeof(call_back), 0);
+	rpc_peer_answer(fd, seen.xid, "good", 4);
+	rpc_peer_answer(fd, seen.xid, "again", 4);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_memory_equal(calls[0].results, "good", 4);
+	user_roundtrip(&user, fd);
+	assert_int_equal(calls[0].nb_done, 1);
+	free(seen.raw);
+	close(fd);
+}
+
+static void
+reply_to_a_call_that_was_not_sent_is_thrown_away(void **state)
+{
+	int fd = connect_now();
+	struct rpc_peer_call seen;
+
+	/* The first one does not fit the sockets, so the second one is still here; xids count up. */
+	user_call_init(&calls[0], &user, 2);
+	calls[0].tx_len = USER_HUGE;
+	user_call_init(&calls[1], &user, 0);
+	user_call_init(&calls[2], &user, 0);
+	user_submit(&calls[2], 1);
+	rpc_peer_recv(fd, &seen);
+	user_submit(calls, 2);
+	rpc_peer_answer(fd, seen.xid + 1, "hasty", 4);
+	rpc_peer_answer(fd, seen.xid + 2, "hasty", 4);
+	rpc_peer_answer(fd, seen.xid, "good", 4);
+	assert_int_equal(user_wait(&calls[2]), 0);
+	assert_int_equal(calls[0].nb_done, 0);
+	assert_int_equal(calls[1].nb_done, 0);
+	free(seen.raw);
+	for (unsigned int i = 0; i < 2; i++) {
+		rpc_peer_recv(fd, &seen);
+		rpc_peer_answer(fd, seen.xid, "good", 4);
+		assert_int_equal(user_wait(&calls[i]), 0);
+		assert_memory_equal(calls[i].results, "good", 4);
+		free(seen.raw);
+	}
+	close(fd);
+}
+
+static void
+refusals_end_calls_with_their_errno(void **state)
+{
+	static const struct {
+		uint32_t words[6]; /* behind the xid */
+		uint32_t nb;
+		int rc;
+	} refusals[] = {
+		{ { 1, 0, 0, 0, 1 }, 5, -EPROTONOSUPPORT }, /* no such program */
+		{ { 1, 0, 0, 0, 2 }, 5, -EPROTONOSUPPORT }, /* version */
+		{ { 1, 0, 0, 0, 3 }, 5, -EPROTONOSUPPORT }, /* procedure */
+		{ { 1, 0, 0, 0, 4 }, 5, -EBADMSG }, /* arguments */
+		{ { 1, 0, 0, 0, 5 }, 5, -EIO }, /* system error */
+		{ { 1, 0, 0, 0, 6 }, 5, -EBADMSG },
+		{ { 1, 0, 0, 4, 0, 5 }, 6, -EIO }, /* with a verifier */
+		{ { 1, 0, 0, 404, 0, 0 }, 6, -EBADMSG }, /* that is too long */
+		{ { 1, 0, 0, 0 }, 4, -EBADMSG }, /* and goes no further */
+		{ { 1, 1, 0, 2, 2 }, 5, -EPROTONOSUPPORT }, /* RPC version */
+		{ { 1, 1, 1, 5 }, 4, -EACCES }, /* credential */
+		{ { 1, 1, 2 }, 3, -EBADMSG },
+		{ { 1, 2 }, 2, -EBADMSG },
+		{ { 1 }, 1, -EBADMSG },
+	};
+	int fd = connect_now();
+
+	for (unsigned int i = 0; i < 2 * RTE_DIM(refusals); i++) {
+		const uint32_t *words = refusals[i / 2].words, nb = refusals[i / 2].nb;
+		uint8_t body[32], wire[40];
+		struct rpc_peer_call seen;
+
+		/* With and without payload expected: two ways through the code. */
+		user_call_init(&calls[0], &user, i % 2 == 0 ? 0 : USER_SPLIT);
+		user_submit(calls, 1);
+		rpc_peer_recv(fd, &seen);
+		memcpy(body, seen.raw, 4);
+		for (uint32_t w = 0; w < nb; w++) {
+			rte_be32_t be = rte_cpu_to_be_32(words[w]);
+
+			memcpy(body + 4 + 4 * w, &be, sizeof(be));
+		}
+		rpc_peer_send(fd, wire, rpc_peer_frame(wire, body, 4 + 4 * nb, 0), 0);
+		assert_int_equal(user_wait(&calls[0]), refusals[i / 2].rc);
+		free(seen.raw);
+	}
+	assert_int_equal(weir_counter_get(&weir_sunrpc_stats(user.client, 0)->errors),
+			RTE_DIM(refusals));
+	user_roundtrip(&user, fd);
+	close(fd);
+}
+
+static void
+pool_that_is_empty_says_so_and_recovers(void **state)
+{
+	struct rpc_peer_call seen[4];
+	int fd;
+
+	user.cfg.max_calls = 4;
+	fd = connect_now();
+	for (unsigned int i = 0; i < 5; i++)
+		user_call_init(&calls[i], &user, 0);
+	user_submit(calls, 5);
+	assert_false(calls[3].no_room);
+	assert_true(calls[4].no_room);
+	for (unsigned int i = 0; i < 4; i++)
+		rpc_peer_recv(fd, &seen[i]);
+	rpc_peer_answer(fd, seen[2].xid, NULL, 0);
+	assert_int_equal(user_wait(&calls[2]), 0);
+	user_roundtrip(&user, fd);
+	for (unsigned int i = 0; i < 4; i++) {
+		rpc_peer_answer(fd, seen[i].xid, NULL, 0);
+		if (i != 2)
+			assert_int_equal(user_wait(&calls[i]), 0);
+		free(seen[i].raw);
+	}
+	close(fd);
+}
+
+static void
+call_that_does_not_fit_is_refused_and_not_sent(void **state)
+{
+	int fd = connect_now();
+
+	user_call_init(&calls[0], &user, 0);
+	calls[0].nb_args = WEIR_SUNRPC_ARGS_MAX / 4 + 100;
+	user_call_init(&calls[1], &user, 2);
+	calls[1].tx_len = user.cfg.max_payload + 1;
+	user_submit(calls, 2);
+	assert_int_equal(user_wait(&calls[0]), -EINVAL);
+	assert_int_equal(user_wait(&calls[1]), -EINVAL);
+	user_roundtrip(&user, fd);
+	close(fd);
+}
+
+static void
+calls_in_progress_end_when_the_client_stops(void **state)
+{
+	int fd = connect_now();
+	struct rpc_peer_call seen;
+
+	/* One is answered by nobody, one is half sent, one waits behind it. */
+	for (unsigned int i = 0; i < 3; i++)
+		user_call_init(&calls[i], &user, 2);
+	calls[1].tx_len = USER_HUGE;
+	user_submit(calls, 3);
+	rpc_peer_recv(fd, &seen);
+	user_stop_client(&user);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(user_wait(&calls[i]), -ECANCELED);
+	free(seen.raw);
+	close(fd);
+}
+
+/* A guest that truncates the file behind its memory, as the kernel sees it: -EFAULT. */
+static void
+guest_without_memory_spoils_only_its_own_calls(void **state)
+{
+	struct weir_memmap *good = user.map, *bad;
+	struct weir_memmap_src src = { .size = 1u << 20, .fd = memfd_create("guest", 0) };
+	struct rpc_peer_call seen[4];
+	int fd = connect_now();
+	size_t nb;
+	uint8_t *results = user_payload(30000, &nb);
+
+	assert_int_equal(weir_memmap_guard_install(), 0);
+	assert_return_code(ftruncate(src.fd, (off_t)src.size), errno);
+	assert_int_equal(weir_memmap_create(&src, 1, &bad), 0);
+	assert_return_code(ftruncate(src.fd, 4096), errno);
+	close(src.fd);
+	for (unsigned int i = 0; i < 4; i++)
+		user_call_init(&calls[i], &user, i % 2 == 0 ? 2 : USER_SPLIT);
+	/* A write and a read of the guest's, each beside one of somebody else's. */
+	calls[0].tx_len = 30000;
+	calls[1].rx_len = 30000;
+	calls[2].tx_len = 30000;
+	calls[3].rx_len = 30000;
+	calls[3].rx_off = 50000;
+	user_fill(&user, 0, 30000, 0);
+	user.map = bad;
+	user_submit(calls, 2);
+	user.map = good;
+	user_submit(calls + 2, 2);
+	for (unsigned int i = 0; i < 4; i++)
+		rpc_peer_recv(fd, &seen[i]);
+	assert_memory_equal(seen[2].args + 4, user.mem, 30000);
+	for (unsigned int i = 0; i < 4; i++)
+		rpc_peer_answer(fd, seen[i].xid, results, i % 2 == 0 ? 0 : nb);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(user_wait(&calls[i]), 0);
+		free(seen[i].raw);
+	}
+	assert_memory_equal(user.mem + 50000, results + 8, 30000);
+	assert_int_equal(weir_sunrpc_reconnects(user.client), 0);
+	weir_memmap_put(bad);
+	free(results);
+	close(fd);
+}
+
+static void
+client_out_of_bounds_is_refused(void **state)
+{
+	const struct weir_sunrpc_cfg good = user.cfg;
+
+	user.cfg.nconnect = 0;
+	assert_int_equal(user_start(&user), -EINVAL);
+	user.cfg.nconnect = WEIR_SUNRPC_MAX_CONNECTS + 1;
+	assert_int_equal(user_start(&user), -EINVAL);
+	user.cfg = good;
+	user.cfg.max_calls = 0;
+	assert_int_equal(user_start(&user), -EINVAL);
+	user.cfg = good;
+	user.cfg.timeo_ms = 0;
+	assert_int_equal(user_start(&user), -EINVAL);
+	user.cfg = good;
+	user.cfg.xprt = "carrier pigeon";
+	assert_int_equal(user_start(&user), -ENOENT);
+	assert_null(user.client);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(call_on_the_wire_is_what_rfc_5531_says),
+		TEST(replies_in_any_order_find_their_calls),
+		TEST(write_payload_leaves_guest_pages_whole_and_padded),
+		TEST(read_payload_lands_in_guest_pages_however_it_comes),
+		TEST(read_replies_that_come_together_are_told_apart),
+		TEST(server_that_lies_about_payload_is_found_out),
+		TEST(reply_longer_than_any_may_be_ends_its_call_only),
+		TEST(replies_that_nobody_waits_for_are_thrown_away),
+		TEST(reply_to_a_call_that_was_not_sent_is_thrown_away),
+		TEST(refusals_end_calls_with_their_errno),
+		TEST(pool_that_is_empty_says_so_and_recovers),
+		TEST(call_that_does_not_fit_is_refused_and_not_sent),
+		TEST(calls_in_progress_end_when_the_client_stops),
+		TEST(guest_without_memory_spoils_only_its_own_calls),
+		TEST(client_out_of_bounds_is_refused),
+	};
+	int rc = user_group_start();
+
+	if (rc != 0)
+		return rc;
+	rc = cmocka_run_group_tests(tests, NULL, NULL);
+	user_group_stop();
+	return rc;
+}
