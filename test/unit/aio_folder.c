@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <ftw.h>
 #include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cmocka.h>
 #include <rte_common.h>
 
 #include "aio_folder.h"
@@ -142,4 +147,37 @@ aio_folder_teardown(void **state)
 
 	aio_folder_failures += rc != 0;
 	return rc;
+}
+
+#define NO_URING   ", \"uring\": \"off\""
+#define NO_HANDLES ", \"inode_file_handles\": \"never\""
+
+static const struct aio_variant variants[] = {
+	{ "aio on the build folder", ".", "", 10000 },
+	{ "aio on the build folder, helpers alone", ".", NO_URING, 1000 },
+	{ "aio on the build folder, descriptors", ".", NO_HANDLES ", \"attr_valid_ms\": 1000",
+			1000 },
+	{ "aio on tmpfs", "/dev/shm", "", 10000 },
+	{ "aio on tmpfs, helpers alone, descriptors", "/dev/shm", NO_URING NO_HANDLES, 1000 },
+	{ "aio on an overlay", NULL, "", 1000 },
+	{ "aio on an overlay, helpers alone", NULL, NO_URING, 1000 },
+};
+
+int
+aio_folder_run(const struct CMUnitTest *tests, size_t nb)
+{
+	const bool may_mount = aio_folder_may_mount();
+	unsigned int i;
+	int failed = 0;
+
+	if (fsc_start("0,1@0") < 0)
+		return 77;
+	for (i = 0; i < RTE_DIM(variants); i++) {
+		aio_variant = &variants[i];
+		if (aio_variant->base != NULL || may_mount)
+			failed += _cmocka_run_group_tests(aio_variant->name, tests, nb,
+					aio_folder_setup, aio_folder_teardown);
+	}
+	fsc_stop();
+	return failed > 0 || aio_folder_failures > 0;
 }

@@ -38,4 +38,9 @@ int aio_folder_setup(void **state);
 int aio_folder_teardown(void **state);
 extern unsigned int aio_folder_failures;
 
+struct CMUnitTest;
+
+/** Runs tests on every kind of folder that there is here. @return main()'s exit status. */
+int aio_folder_run(const struct CMUnitTest *tests, size_t nb);
+
 #endif /* AIO_FOLDER_H */

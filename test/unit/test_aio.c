@@ -2,7 +2,7 @@
  * Copyright (c) 2026 the weir authors
  */
 
-/* The aio driver on real file systems, with io_uring and without: names, attributes, data. */
+/* The aio driver on real file systems, with io_uring and without: names and attributes. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +20,6 @@
 #include <rte_common.h>
 
 #include "aio_folder.h"
-
-#define MIB (1u << 20)
 
 /* What is on the host under a name, links not followed. */
 static struct stat
@@ -63,13 +61,6 @@ look(const char *name)
 
 	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
 	return entry;
-}
-
-static void
-fill(uint8_t *data, size_t n, unsigned int seed)
-{
-	for (size_t i = 0; i < n; i++)
-		data[i] = (uint8_t)((i * 2654435761u + seed) >> 11);
 }
 
 static void
@@ -306,188 +297,6 @@ aio_setattr_changes_what_it_names_and_nothing_else(void **state)
 }
 
 static void
-aio_data_comes_back_in_any_segments(void **state)
-{
-	static const struct {
-		uint32_t len;
-		uint64_t off;
-		size_t seg;
-	} cases[] = {
-		{ 1, 0, 4096 },
-		{ 4096, 0, 4096 },
-		{ 4095, 1, 512 },
-		{ 65536, 3, 4096 },
-		{ 300000, 77, 1000 },
-		{ MIB, 4096, 4096 },
-		{ MIB, 1, MIB },
-		{ 5000, 5000000, 128 },
-	};
-	struct weir_entry entry;
-	struct weir_file *file;
-	unsigned int i;
-
-	assert_int_equal(fsc_create(&fsc, root, "data", O_RDWR, 0644, &entry, &file), 0);
-	for (i = 0; i < RTE_DIM(cases); i++) {
-		fill(fsc.mem, cases[i].len, i);
-		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, cases[i].off,
-						 cases[i].len, 0, cases[i].seg),
-				cases[i].len);
-		memset(fsc.mem + 2 * MIB, 0, MIB);
-		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, cases[i].off,
-						 cases[i].len, 2 * MIB, cases[i].seg),
-				cases[i].len);
-		assert_memory_equal(fsc.mem, fsc.mem + 2 * MIB, cases[i].len);
-	}
-	assert_int_equal(fsc_fsync(&fsc, entry.node, file, 0), 0);
-	assert_int_equal(fsc_fsync(&fsc, entry.node, file, WEIR_FSREQ_DATASYNC), 0);
-	assert_int_equal(host_stat("data").st_size, 5005000);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-	unlink(host("data"));
-}
-
-static void
-aio_read_ends_where_the_file_does(void **state)
-{
-	struct weir_entry entry;
-	struct weir_file *file;
-
-	host_write("short", "0123456789", 10);
-	entry = look("short");
-	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDONLY, &file), 0);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 4, 4096, 0, 4096), 6);
-	assert_memory_equal(fsc.mem, "456789", 6);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 10, 4096, 0, 4096), 0);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, INT64_MAX, 10, 0, 10), 0);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, UINT64_MAX, 10, 0, 10), 0);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), -EBADF);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-	unlink(host("short"));
-}
-
-static void
-aio_append_goes_where_the_guest_says(void **state)
-{
-	struct weir_entry entry;
-	struct weir_file *file;
-	char data[8];
-
-	host_write("append", "abcdef", 6);
-	entry = look("append");
-	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_APPEND, &file), 0);
-	memcpy(fsc.mem, "XY", 2);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 2, 2, 0, 2), 2);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	assert_int_equal(host_read("append", data, 8), 6);
-	assert_memory_equal(data, "abXYef", 6);
-	fsc_put(&fsc, entry.node);
-	unlink(host("append"));
-}
-
-static void
-aio_open_truncates_when_asked(void **state)
-{
-	struct weir_entry entry;
-	struct weir_file *file;
-
-	host_write("trunc", "abcdef", 6);
-	entry = look("trunc");
-	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_TRUNC, &file), 0);
-	assert_int_equal(host_stat("trunc").st_size, 0);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-	unlink(host("trunc"));
-}
-
-static void
-aio_direct_file_takes_every_alignment(void **state)
-{
-	/* Aligned, then each of offset, length, memory and segments not. */
-	static const struct {
-		uint64_t off;
-		uint32_t len;
-		size_t mem, seg;
-	} cases[] = {
-		{ 0, MIB, 0, 4096 },
-		{ 4096, 8192, 4096, 4096 },
-		{ 1, 4096, 0, 4096 },
-		{ 4096, 4095, 0, 4096 },
-		{ 4096, 4096, 1, 4096 },
-		{ 8192, 8192, 0, 1000 },
-		{ 1048576, 100, 0, 100 },
-		{ 1049000, 5, 3, 2 },
-	};
-	struct weir_entry entry;
-	struct weir_file *file;
-	unsigned int i;
-
-	assert_int_equal(fsc_create(&fsc, root, "direct", O_RDWR | O_DIRECT, 0644, &entry, &file),
-			0);
-	for (i = 0; i < RTE_DIM(cases); i++) {
-		fill(fsc.mem + cases[i].mem, cases[i].len, i);
-		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, cases[i].off,
-						 cases[i].len, cases[i].mem, cases[i].seg),
-				cases[i].len);
-		memset(fsc.mem + 2 * MIB, 0, MIB + 4096);
-		assert_int_equal(
-				fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, cases[i].off,
-						cases[i].len, 2 * MIB + cases[i].mem, cases[i].seg),
-				cases[i].len);
-		assert_memory_equal(fsc.mem + cases[i].mem, fsc.mem + 2 * MIB + cases[i].mem,
-				cases[i].len);
-	}
-	/* An aligned read over the end of the file gives what there is. */
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, MIB, 4096, 0, 4096), 429);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-	unlink(host("direct"));
-}
-
-static void
-aio_unlinked_open_file_stays_readable(void **state)
-{
-	struct weir_entry entry;
-	struct weir_file *file;
-	struct weir_attr attr;
-
-	host_write("gone", "still here", 10);
-	entry = look("gone");
-	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDWR, &file), 0);
-	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "gone"), 0);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, 100, 0, 100), 10);
-	assert_memory_equal(fsc.mem, "still here", 10);
-	assert_int_equal(fsc_getattr(&fsc, entry.node, file, &attr), 0);
-	assert_int_equal(attr.nlink, 0);
-	assert_int_equal(fsc_getattr(&fsc, entry.node, NULL, &attr), 0);
-	attr.mode = 0600;
-	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &attr, &attr), 0);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-}
-
-static void
-aio_file_over_4_gib_is_sparse(void **state)
-{
-	const uint64_t off = UINT64_C(5) << 30;
-	struct weir_entry entry;
-	struct weir_file *file;
-	struct weir_attr attr;
-
-	assert_int_equal(fsc_create(&fsc, root, "sparse", O_RDWR, 0644, &entry, &file), 0);
-	memcpy(fsc.mem, "end", 3);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, off, 3, 0, 3), 3);
-	assert_int_equal(fsc_getattr(&fsc, entry.node, NULL, &attr), 0);
-	assert_int_equal(attr.size, off + 3);
-	assert_true(attr.blocks * 512 < MIB);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, off - 4, 100, 0, 50), 7);
-	assert_memory_equal(fsc.mem, "\0\0\0\0end", 7);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-	unlink(host("sparse"));
-}
-
-static void
 aio_statfs_is_the_hosts(void **state)
 {
 	struct fsc_call call = { .req = { .op = WEIR_FSOP_STATFS, .node = root } };
@@ -624,40 +433,6 @@ aio_dotdot_of_the_root_is_the_root(void **state)
 }
 
 static void
-aio_many_requests_at_once_are_all_answered(void **state)
-{
-	enum {
-		NB = 300
-	};
-	static struct fsc_call calls[NB];
-	static struct weir_seg segs[NB];
-	struct weir_entry entry;
-	struct weir_file *file;
-	unsigned int i;
-
-	assert_int_equal(fsc_create(&fsc, root, "many", O_RDWR, 0644, &entry, &file), 0);
-	for (i = 0; i < NB; i++) {
-		fill(fsc.mem + i * 4096, 4096, i);
-		segs[i] = (struct weir_seg){ .off = i * 4096, .len = 4096 };
-		calls[i] = (struct fsc_call){
-			.req = { .op = WEIR_FSOP_WRITE, .node = entry.node, .file = file },
-		};
-		calls[i].req.in.io.off = i * 4096;
-		calls[i].req.in.io.len = 4096;
-		weir_iov_init(&calls[i].req.iov, fsc.map, &segs[i], 1);
-		fsc_submit(&fsc, &calls[i]);
-	}
-	for (i = 0; i < NB; i++)
-		assert_int_equal(fsc_wait(&calls[i]), 4096);
-	assert_int_equal(
-			fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, MIB, 2 * MIB, 4096), MIB);
-	assert_memory_equal(fsc.mem, fsc.mem + 2 * MIB, MIB);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-	unlink(host("many"));
-}
-
-static void
 aio_more_links_than_buffers_are_all_read(void **state)
 {
 	enum {
@@ -692,42 +467,6 @@ aio_more_links_than_buffers_are_all_read(void **state)
 	unlink(host("link"));
 }
 
-static void
-aio_detached_requests_are_fenced_and_end(void **state)
-{
-	enum {
-		NB = 64
-	};
-	static struct fsc_call calls[NB];
-	static struct weir_seg segs[NB];
-	struct weir_entry entry;
-	struct weir_file *file;
-	unsigned int i;
-
-	assert_int_equal(fsc_create(&fsc, root, "detach", O_RDWR | O_SYNC, 0644, &entry, &file), 0);
-	for (i = 0; i < NB; i++) {
-		segs[i] = (struct weir_seg){ .off = i * 4096, .len = 4096 };
-		calls[i] = (struct fsc_call){
-			.req = { .op = i % 2 ? WEIR_FSOP_WRITE : WEIR_FSOP_READ,
-					.node = entry.node,
-					.file = file },
-		};
-		calls[i].req.in.io.off = i * 4096;
-		calls[i].req.in.io.len = 4096;
-		weir_iov_init(&calls[i].req.iov, fsc.map, &segs[i], 1);
-		fsc_submit(&fsc, &calls[i]);
-	}
-	for (i = 0; i < NB; i++)
-		fsc_detach(&calls[i]);
-	for (i = 0; i < NB; i++) {
-		fsc_wait(&calls[i]);
-		assert_true(atomic_load(&calls[i].fenced));
-	}
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	fsc_put(&fsc, entry.node);
-	unlink(host("detach"));
-}
-
 static const struct CMUnitTest folder_tests[] = {
 	cmocka_unit_test(aio_lookup_of_nothing_is_enoent),
 	cmocka_unit_test(aio_lookup_twice_gives_one_node_with_host_attributes),
@@ -740,105 +479,14 @@ static const struct CMUnitTest folder_tests[] = {
 	cmocka_unit_test(aio_rename_obeys_its_flags),
 	cmocka_unit_test(aio_hard_link_is_the_same_node),
 	cmocka_unit_test(aio_setattr_changes_what_it_names_and_nothing_else),
-	cmocka_unit_test(aio_data_comes_back_in_any_segments),
-	cmocka_unit_test(aio_read_ends_where_the_file_does),
-	cmocka_unit_test(aio_append_goes_where_the_guest_says),
-	cmocka_unit_test(aio_open_truncates_when_asked),
-	cmocka_unit_test(aio_direct_file_takes_every_alignment),
-	cmocka_unit_test(aio_unlinked_open_file_stays_readable),
-	cmocka_unit_test(aio_file_over_4_gib_is_sparse),
 	cmocka_unit_test(aio_statfs_is_the_hosts),
 	cmocka_unit_test(aio_large_directory_lists_completely),
 	cmocka_unit_test(aio_dotdot_of_the_root_is_the_root),
-	cmocka_unit_test(aio_many_requests_at_once_are_all_answered),
 	cmocka_unit_test(aio_more_links_than_buffers_are_all_read),
-	cmocka_unit_test(aio_detached_requests_are_fenced_and_end),
-};
-
-static void
-create_with_a_wrong_folder_says_which(void **state)
-{
-	char message[512];
-
-	weir_role_assume_control();
-	assert_int_equal(fsc_rpc("fsdev_aio_create",
-					 "{\"name\": \"x\", \"root_path\": \"/no/such\"}", message),
-			-ENOENT);
-	assert_string_equal(message, "No such file or directory: /no/such");
-	assert_int_equal(
-			fsc_rpc("fsdev_aio_create",
-					"{\"name\": \"x\", \"root_path\": \"/dev/null\"}", message),
-			-ENOTDIR);
-	assert_string_equal(message, "Not a directory: /dev/null");
-	assert_null(weir_fsdev_find("x"));
-}
-
-static void
-create_with_what_is_not_built_is_refused_by_name(void **state)
-{
-	static const char *const keys[] = { "enable_xattr", "enable_writeback_cache",
-		"enable_notifications" };
-	char params[256], message[512];
-	unsigned int i;
-
-	for (i = 0; i < RTE_DIM(keys); i++) {
-		snprintf(params, sizeof(params),
-				"{\"name\": \"x\", \"root_path\": \"/tmp\", \"%s\": true}",
-				keys[i]);
-		assert_int_not_equal(fsc_rpc("fsdev_aio_create", params, message), 0);
-		assert_non_null(strstr(message, keys[i]));
-	}
-}
-
-static void
-create_with_a_size_out_of_range_is_refused(void **state)
-{
-	char message[512];
-
-	assert_int_not_equal(fsc_rpc("fsdev_aio_create",
-					     "{\"name\": \"x\", \"root_path\": \"/tmp\", "
-					     "\"max_xfer_size\": 4095}",
-					     message),
-			0);
-	assert_non_null(strstr(message, "max_xfer_size"));
-}
-
-static const struct CMUnitTest create_tests[] = {
-	cmocka_unit_test(create_with_a_wrong_folder_says_which),
-	cmocka_unit_test(create_with_what_is_not_built_is_refused_by_name),
-	cmocka_unit_test(create_with_a_size_out_of_range_is_refused),
-};
-
-#define NO_URING   ", \"uring\": \"off\""
-#define NO_HANDLES ", \"inode_file_handles\": \"never\""
-
-static const struct aio_variant variants[] = {
-	{ "aio on the build folder", ".", "", 10000 },
-	{ "aio on the build folder, helpers alone", ".", NO_URING, 1000 },
-	{ "aio on the build folder, descriptors", ".", NO_HANDLES ", \"attr_valid_ms\": 1000",
-			1000 },
-	{ "aio on tmpfs", "/dev/shm", "", 10000 },
-	{ "aio on tmpfs, helpers alone, descriptors", "/dev/shm", NO_URING NO_HANDLES, 1000 },
-	{ "aio on an overlay", NULL, "", 1000 },
-	{ "aio on an overlay, helpers alone", NULL, NO_URING, 1000 },
 };
 
 int
 main(void)
 {
-	const bool may_mount = aio_folder_may_mount();
-	unsigned int i;
-	int failed;
-
-	if (fsc_start("0,1@0") < 0)
-		return 77;
-	failed = cmocka_run_group_tests_name("aio create", create_tests, NULL, NULL);
-	for (i = 0; i < RTE_DIM(variants); i++) {
-		aio_variant = &variants[i];
-		if (aio_variant->base != NULL || may_mount)
-			failed += cmocka_run_group_tests_name(aio_variant->name, folder_tests,
-					aio_folder_setup, aio_folder_teardown);
-	}
-	fsc_stop();
-	return failed > 0 || aio_folder_failures > 0;
+	return aio_folder_run(folder_tests, RTE_DIM(folder_tests));
 }
