@@ -202,6 +202,7 @@ struct bench_result {
 	struct fe_hist hist;
 	struct cpu_sample cpu;
 	uint64_t errors, bytes, own_ns, wall_ns;
+	uint64_t kicks, calls;
 };
 
 static int
@@ -235,6 +236,8 @@ bench_run(struct bench *b, struct bench_result *result)
 		result->errors += threads[i].errors;
 		result->bytes += threads[i].bytes;
 		result->own_ns += threads[i].cpu_ns;
+		result->kicks += threads[i].q->ring.nb_kicks;
+		result->calls += threads[i].q->ring.nb_calls;
 		if (rc == 0)
 			rc = threads[i].rc;
 	}
@@ -246,9 +249,15 @@ bench_run(struct bench *b, struct bench_result *result)
 }
 
 static double
+per_op(const struct bench_result *r, double value)
+{
+	return r->hist.count == 0 ? 0 : value / r->hist.count;
+}
+
+static double
 per_op_us(const struct bench_result *r, uint64_t ns)
 {
-	return r->hist.count == 0 ? 0 : ns / 1000.0 / r->hist.count;
+	return per_op(r, ns / 1000.0);
 }
 
 static void
@@ -263,6 +272,8 @@ bench_print(const struct bench *b, const struct bench_result *r)
 			fe_hist_percentile(&r->hist, 900) / 1e3,
 			fe_hist_percentile(&r->hist, 990) / 1e3, r->hist.max / 1e3, r->errors,
 			r->own_ns * 100.0 / r->wall_ns);
+	printf("  %.3f kicks and %.3f interrupts per operation\n", per_op(r, r->kicks),
+			per_op(r, r->calls));
 	if (r->cpu.nb > 0)
 		printf("  server: %.3f us CPU per operation\n",
 				per_op_us(r, cpu_sample_total(&r->cpu)));
@@ -281,14 +292,15 @@ bench_print_json(const struct bench *b, const struct bench_result *r)
 	printf("{\"workload\": \"%s\", \"depth\": %u, \"queues\": %u, \"bs\": %u, \"poll\": %s, "
 	       "\"ops\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"ops_per_s\": %.0f, "
 	       "\"bytes_per_s\": %.0f, \"p50_us\": %.2f, \"p90_us\": %.2f, \"p99_us\": %.2f, "
-	       "\"max_us\": %.1f, \"generator_cpu\": %.3f",
+	       "\"max_us\": %.1f, \"generator_cpu\": %.3f, \"kicks_per_op\": %.4f, "
+	       "\"interrupts_per_op\": %.4f",
 			workload_names[b->workload], b->cli->fe.depth, b->cli->fe.nb_queues,
 			b->cli->block, b->cli->fe.ring_flags & FE_RING_POLL ? "true" : "false",
 			r->hist.count, r->errors, r->hist.count * 1e9 / r->wall_ns,
 			r->bytes * 1e9 / r->wall_ns, fe_hist_percentile(&r->hist, 500) / 1e3,
 			fe_hist_percentile(&r->hist, 900) / 1e3,
 			fe_hist_percentile(&r->hist, 990) / 1e3, r->hist.max / 1e3,
-			(double)r->own_ns / r->wall_ns);
+			(double)r->own_ns / r->wall_ns, per_op(r, r->kicks), per_op(r, r->calls));
 	if (r->cpu.nb > 0) {
 		printf(", \"server_cpu_us_per_op\": %.4f, \"server_threads\": [",
 				per_op_us(r, cpu_sample_total(&r->cpu)));

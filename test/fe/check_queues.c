@@ -255,10 +255,57 @@ queues_interrupt(struct check *c)
 	return 0;
 }
 
+/* VMMs tell the call eventfd anew on every mask and unmask; an old one must not be kept. */
+static int
+queues_new_call(struct check *c)
+{
+	struct fuse_attr attr;
+	unsigned int i, j;
+
+	for (i = 0; i < 20; i++) {
+		for (j = 1; j <= queues_live(c); j++) {
+			EXPECT_RC(c, 0, fe_ring_new_call(&c->fs->queue[j].ring));
+			EXPECT_RC(c, 0, fe_conn_ring_call(&c->fs->conn, j, &c->fs->queue[j].ring));
+		}
+		for (j = 1; j <= queues_live(c); j++)
+			EXPECT_RC(c, 0, fe_getattr(&c->fs->queue[j], FE_ROOT, &attr));
+	}
+	return 0;
+}
+
+/* A ring that is stopped and started goes on where it stood; the session stays. */
+static int
+queues_stop_and_start(struct check *c)
+{
+	struct fuse_entry_out entry;
+	struct fuse_attr attr;
+	unsigned int i, j;
+	uint16_t base;
+	uint64_t fh;
+
+	EXPECT_RC(c, 0, check_create(c, "file", &entry, &fh));
+	for (i = 0; i < 5; i++) {
+		for (j = 1; j <= queues_live(c); j++) {
+			struct fe_ring *ring = &c->fs->queue[j].ring;
+
+			EXPECT_RC(c, 0, fe_conn_ring_stop(&c->fs->conn, j, &base));
+			EXPECT(c, base == ring->avail_idx);
+			ring->base = base;
+			EXPECT_RC(c, 0, fe_conn_ring_start(&c->fs->conn, j, ring));
+			EXPECT_RC(c, 0, fe_getattr(&c->fs->queue[j], entry.nodeid, &attr));
+		}
+	}
+	EXPECT_RC(c, 1, fe_write(c->q, entry.nodeid, fh, "x", 1, 0));
+	EXPECT_RC(c, 0, check_close(c, &entry, fh));
+	return 0;
+}
+
 const struct check_case check_queue_cases[] = {
 	{ "queues-depth", queues_depth },
 	{ "queues-parallel", queues_parallel },
 	{ "queues-memory-change", queues_memory_change },
+	{ "queues-new-call", queues_new_call },
+	{ "queues-stop-and-start", queues_stop_and_start },
 	{ "queues-batch-forget", queues_batch_forget },
 	{ "queues-interrupt", queues_interrupt },
 	{ "queues-init-again", queues_init_again },

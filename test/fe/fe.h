@@ -151,6 +151,7 @@ struct fe_conn {
 	uint64_t offered; /**< features the device offers */
 	uint64_t features; /**< features in use */
 	uint64_t protocol; /**< protocol features in use */
+	uint64_t protocol_offered;
 	uint64_t nb_queues; /**< what GET_QUEUE_NUM said, 0 without FE_P_MQ */
 	unsigned int timeout_ms; /**< for an answer */
 };
@@ -195,6 +196,9 @@ int fe_conn_set_mem(struct fe_conn *conn, const struct fe_mem *mem);
 
 /** Announces one ring and enables it; the device may start on it. */
 int fe_conn_ring_start(struct fe_conn *conn, unsigned int index, const struct fe_ring *ring);
+
+/** Tells the device the ring's call eventfd again, as VMMs do whenever a guest masks it. */
+int fe_conn_ring_call(struct fe_conn *conn, unsigned int index, const struct fe_ring *ring);
 
 /** Stops one ring. *base receives where the device stood in the avail ring. */
 int fe_conn_ring_stop(struct fe_conn *conn, unsigned int index, uint16_t *base);

@@ -259,6 +259,9 @@ fe_queue_wait(struct fe_queue *queue)
 			return -ETIMEDOUT;
 		left -= QUEUE_WAIT_MS;
 	}
+	if (queue->ring.nb_missed > 0)
+		fe_fault(queue->fs, "queue %u: %llu interrupts are missing", queue->index,
+				(unsigned long long)queue->ring.nb_missed);
 	return 1;
 }
 

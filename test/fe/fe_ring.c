@@ -13,6 +13,8 @@
 
 /* Spins between two looks at the clock. */
 #define RING_SPINS 1024
+/* An interrupt comes no later than this behind its entry. */
+#define RING_LATE_MS 500
 
 static uint64_t
 ring_now_ms(void)
@@ -301,24 +303,51 @@ ring_spin(struct fe_ring *ring, unsigned int timeout_ms)
 }
 
 int
-fe_ring_wait(struct fe_ring *ring, unsigned int timeout_ms)
+fe_ring_new_call(struct fe_ring *ring)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	close(ring->callfd);
+	ring->callfd = fd;
+	return 0;
+}
+
+/* Takes the interrupt that is there or comes within timeout_ms. */
+static bool
+ring_interrupted(struct fe_ring *ring, int timeout_ms)
 {
 	struct pollfd pfd = { .fd = ring->callfd, .events = POLLIN };
-	uint64_t end, now, value;
+	uint64_t value;
+
+	if (poll(&pfd, 1, timeout_ms) <= 0 || read(ring->callfd, &value, sizeof(value)) < 0)
+		return false;
+	ring->nb_calls += value;
+	return true;
+}
+
+int
+fe_ring_wait(struct fe_ring *ring, unsigned int timeout_ms)
+{
+	uint64_t end;
 
 	if (fe_ring_ready(ring))
 		return 1;
 	if (ring->flags & FE_RING_POLL)
 		return ring_spin(ring, timeout_ms);
 
-	now = ring_now_ms();
-	end = now + timeout_ms;
+	end = ring_now_ms() + timeout_ms;
 	while (!ring_arm(ring)) {
-		if (now >= end)
+		uint64_t now = ring_now_ms();
+
+		if (ring_interrupted(ring, now < end ? end - now : 0))
+			continue;
+		if (!fe_ring_ready(ring))
 			return 0;
-		if (poll(&pfd, 1, end - now) > 0 && read(ring->callfd, &value, sizeof(value)) > 0)
-			ring->nb_calls += value;
-		now = ring_now_ms();
+		/* It came at the last moment, or the device forgot to tell. */
+		if (!ring_interrupted(ring, RING_LATE_MS))
+			ring->nb_missed++;
 	}
 	return 1;
 }

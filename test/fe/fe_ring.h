@@ -45,6 +45,7 @@ struct fe_ring {
 	int callfd;
 	uint64_t nb_kicks;
 	uint64_t nb_calls;
+	uint64_t nb_missed; /**< entries that came without the interrupt that was asked for */
 };
 
 /** Lays a ring of size entries out in guest memory and opens its eventfds. @return 0 or -errno. */
@@ -87,5 +88,8 @@ bool fe_ring_ready(const struct fe_ring *ring);
  * @return 1: there are; 0: timeout_ms went by.
  */
 int fe_ring_wait(struct fe_ring *ring, unsigned int timeout_ms);
+
+/** Replaces the call eventfd; fe_conn_ring_call() tells the device. @return 0 or -errno. */
+int fe_ring_new_call(struct fe_ring *ring);
 
 #endif /* FE_RING_H */

@@ -185,15 +185,14 @@ fe_conn_get_u64(struct fe_conn *conn, uint32_t request, uint64_t *value)
 static int
 conn_protocol(struct fe_conn *conn)
 {
-	uint64_t offered;
 	uint64_t wanted;
 	int rc;
 
-	rc = fe_conn_get_u64(conn, FE_GET_PROTOCOL_FEATURES, &offered);
+	rc = fe_conn_get_u64(conn, FE_GET_PROTOCOL_FEATURES, &conn->protocol_offered);
 	if (rc < 0)
 		return rc;
 
-	wanted = offered & (FE_P_MQ | FE_P_REPLY_ACK);
+	wanted = conn->protocol_offered & (FE_P_MQ | FE_P_REPLY_ACK);
 	rc = fe_conn_set(conn, FE_SET_PROTOCOL_FEATURES, &wanted, sizeof(wanted), NULL, 0);
 	if (rc < 0)
 		return rc;
@@ -245,6 +244,14 @@ fe_conn_set_mem(struct fe_conn *conn, const struct fe_mem *mem)
 	}
 	return fe_conn_set(conn, FE_SET_MEM_TABLE, &msg, 8 + mem->nb * sizeof(struct fe_msg_region),
 			fds, mem->nb);
+}
+
+int
+fe_conn_ring_call(struct fe_conn *conn, unsigned int index, const struct fe_ring *ring)
+{
+	uint64_t fd_msg = index;
+
+	return fe_conn_set(conn, FE_SET_VRING_CALL, &fd_msg, sizeof(fd_msg), &ring->callfd, 1);
 }
 
 int

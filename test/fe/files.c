@@ -265,10 +265,10 @@ print_info(struct fe_queue *q, char **args)
 	       ", \"queues\": %" PRIu64 ", \"major\": %u, \"minor\": %u, \"flags\": %u"
 	       ", \"flags2\": %u, \"max_write\": %u, \"max_pages\": %u, \"max_readahead\": %u"
 	       ", \"max_background\": %u, \"congestion_threshold\": %u, \"time_gran\": %u}\n",
-			fs->conn.offered, fs->conn.protocol, fs->conn.nb_queues, fs->init.major,
-			fs->init.minor, fs->init.flags, fs->init.flags2, fs->init.max_write,
-			fs->init.max_pages, fs->init.max_readahead, fs->init.max_background,
-			fs->init.congestion_threshold, fs->init.time_gran);
+			fs->conn.offered, fs->conn.protocol_offered, fs->conn.nb_queues,
+			fs->init.major, fs->init.minor, fs->init.flags, fs->init.flags2,
+			fs->init.max_write, fs->init.max_pages, fs->init.max_readahead,
+			fs->init.max_background, fs->init.congestion_threshold, fs->init.time_gran);
 	return 0;
 }
 

@@ -61,7 +61,7 @@ hostile_fault(struct hostile *h, const char *fmt, ...)
 }
 
 int
-hostile_connect(struct hostile *h)
+hostile_connect(struct hostile *h, enum hostile_how how)
 {
 	const struct timespec nap = { .tv_nsec = 1000000 };
 	uint64_t end = fe_now_ns() + HOSTILE_WAIT_NS;
@@ -70,7 +70,8 @@ hostile_connect(struct hostile *h)
 	h->nb_connects++;
 	for (;;) {
 		/* While the last connection is cleaned up the device may close the new one. */
-		rc = fe_fs_mount(&h->fs, &h->opts);
+		rc = how == HOSTILE_MOUNT ? fe_fs_mount(&h->fs, &h->opts) :
+					    fe_fs_connect(&h->fs, &h->opts);
 		if (rc == 0) {
 			h->connected = true;
 			return 0;
@@ -213,7 +214,7 @@ hostile_run(struct hostile *h, const char *only)
 	hostile_disconnect(h);
 	/* After all that the device serves a guest as it did before. */
 	if (rc == 0)
-		rc = hostile_connect(h);
+		rc = hostile_connect(h, HOSTILE_MOUNT);
 	hostile_disconnect(h);
 	return rc;
 }

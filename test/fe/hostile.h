@@ -50,11 +50,16 @@ void hostile_count(struct hostile *h, unsigned int cat, enum hostile_outcome out
 /** The device broke a rule: says so and remembers it. */
 void hostile_fault(struct hostile *h, const char *fmt, ...);
 
+enum hostile_how {
+	HOSTILE_CONNECT, /**< rings run, INIT was not sent */
+	HOSTILE_MOUNT,
+};
+
 /**
- * Connects and mounts, waiting for the device to be done with the connection before.
+ * Connects and perhaps mounts, waiting for the device to be done with the connection before.
  * @return 0, or a negative errno: the device does not come back.
  */
-int hostile_connect(struct hostile *h);
+int hostile_connect(struct hostile *h, enum hostile_how how);
 void hostile_disconnect(struct hostile *h);
 
 /** The three layers: each sends nb inputs. @return 0, or a negative errno: cannot go on. */

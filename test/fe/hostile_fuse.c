@@ -35,7 +35,7 @@ struct fuse_layer {
 	struct msg_world world;
 	unsigned int first_cat;
 	unsigned int nb_kinds;
-	unsigned int ended_cat; /* messages after DESTROY */
+	unsigned int ended_cat; /* messages before INIT or after DESTROY */
 	uint64_t round;
 };
 
@@ -271,17 +271,16 @@ layer_settle(struct fuse_layer *l)
 	return rc < 0 ? rc : 0;
 }
 
-/* After DESTROY nothing but INIT may succeed. */
+/* Where there is no session, before INIT and after DESTROY, nothing but INIT may succeed. */
 static int
-layer_ended(struct fuse_layer *l)
+layer_without_session(struct fuse_layer *l)
 {
 	static const uint32_t opcodes[] = { FUSE_LOOKUP, FUSE_GETATTR, FUSE_OPEN, FUSE_STATFS,
-		FUSE_READDIR, FUSE_DESTROY };
+		FUSE_READDIR, FUSE_WRITE, FUSE_DESTROY };
 	struct fe_queue *q = &l->h->fs.queue[1];
 	unsigned int i;
-	int rc = fe_fs_destroy(&l->h->fs);
 
-	for (i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]) && rc == 0; i++) {
+	for (i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]); i++) {
 		struct fe_req *req = fe_req_get(q);
 		int error;
 
@@ -291,12 +290,13 @@ layer_ended(struct fuse_layer *l)
 		if (!req->done)
 			return error;
 		if (error == 0 && opcodes[i] != FUSE_DESTROY)
-			hostile_fault(l->h, "fuse: opcode %u succeeds after DESTROY", opcodes[i]);
+			hostile_fault(l->h, "fuse: opcode %u succeeds without a session",
+					opcodes[i]);
 		hostile_count(l->h, l->ended_cat,
 				is_generic_error(error) ? HOSTILE_REFUSED : HOSTILE_PAST);
 		fe_req_put(req);
 	}
-	return rc == 0 ? fe_fs_init(&l->h->fs) : rc;
+	return fe_fs_init(&l->h->fs);
 }
 
 /* Whatever it took INIT for meanwhile, these two make it a guest's session again. */
@@ -307,7 +307,7 @@ layer_renew(struct fuse_layer *l)
 
 	if (rc == -ECONNRESET || rc == -ETIMEDOUT || rc == -EPROTO)
 		return rc;
-	return fe_fs_init(&l->h->fs);
+	return l->round % 8 == 0 ? layer_without_session(l) : fe_fs_init(&l->h->fs);
 }
 
 static int
@@ -317,14 +317,16 @@ layer_session(struct fuse_layer *l, uint64_t nb)
 	int rc = 0;
 
 	hostile_disconnect(l->h);
-	rc = hostile_connect(l->h);
+	rc = hostile_connect(l->h, HOSTILE_CONNECT);
+	if (rc == 0)
+		rc = layer_without_session(l);
 	for (sent = 0; sent < nb && rc == 0; sent += ROUND_INPUTS) {
 		world_refresh(l);
 		rc = layer_settle(l);
 		if (rc == 0)
 			rc = layer_round(l, ROUND_INPUTS);
 		if (rc == 0)
-			rc = l->round % 8 == 0 ? layer_ended(l) : layer_renew(l);
+			rc = layer_renew(l);
 		if (l->h->fs.fault[0] != '\0')
 			hostile_fault(l->h, "fuse: %s", l->h->fs.fault);
 		l->h->fs.fault[0] = '\0';
@@ -343,7 +345,7 @@ hostile_fuse(struct hostile *h, uint64_t nb)
 
 	while (msg_kinds[l.nb_kinds].name != NULL)
 		hostile_cat_add(h, "fuse", msg_kinds[l.nb_kinds++].name);
-	l.ended_cat = hostile_cat_add(h, "fuse", "after-destroy");
+	l.ended_cat = hostile_cat_add(h, "fuse", "without-session");
 
 	for (sent = 0; sent < nb && rc == 0; sent += SESSION_INPUTS)
 		rc = layer_session(&l, nb - sent < SESSION_INPUTS ? nb - sent : SESSION_INPUTS);

@@ -525,7 +525,7 @@ rings_connect(struct hostile *h, struct ring_input *in, struct fe_buf *canary)
 	int rc;
 
 	hostile_disconnect(h);
-	rc = hostile_connect(h);
+	rc = hostile_connect(h, HOSTILE_MOUNT);
 	if (rc == 0)
 		rc = fe_mem_alloc(&h->fs.mem, RING_CANARY, 64, canary);
 	if (rc == 0)

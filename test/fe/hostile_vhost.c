@@ -475,6 +475,27 @@ vhost_one(struct vhost *v, unsigned int kind, unsigned int cat)
 	return rc;
 }
 
+/* Goes away at any point of a handshake, without a look at what the device says. */
+static int
+vhost_hang_up(struct vhost *v, unsigned int cat)
+{
+	static const uint32_t requests[] = { FE_GET_FEATURES, FE_GET_PROTOCOL_FEATURES,
+		FE_GET_QUEUE_NUM, FE_SET_OWNER };
+	unsigned int steps = rng_below(v->rng, 5);
+	int rc = fe_conn_open(&v->conn, v->h->cli->fe.socket, 1000);
+	unsigned int i;
+
+	if (rc < 0) {
+		hostile_fault(v->h, "vhost: cannot connect: %s", strerror(-rc));
+		return rc;
+	}
+	for (i = 0; i < steps; i++)
+		fe_conn_send(&v->conn, requests[i % 4], FE_MSG_VERSION, NULL, 0, NULL, 0);
+	hostile_count(v->h, cat, HOSTILE_SILENT);
+	fe_conn_close(&v->conn);
+	return 0;
+}
+
 /*
  * A mounted guest with requests in flight whose memory files are cut to nothing. Behind that
  * neither side can touch the memory without a signal: we do not.
@@ -485,7 +506,7 @@ vhost_memory_taken(struct hostile *h, unsigned int cat)
 	const struct timespec nap = { .tv_nsec = 2000000 };
 	struct fe_req *req;
 	unsigned int i;
-	int rc = hostile_connect(h);
+	int rc = hostile_connect(h, HOSTILE_MOUNT);
 
 	if (rc < 0)
 		return rc;
@@ -513,22 +534,25 @@ hostile_vhost(struct hostile *h, uint64_t nb)
 {
 	struct vhost v = { .h = h, .rng = &h->rng };
 	unsigned int first_cat = h->nb_cats;
-	unsigned int taken_cat, i;
+	unsigned int taken_cat, hang_up_cat, i;
 	uint64_t sent;
 	int rc = 0;
 
 	for (i = 0; i < NB_KINDS; i++)
 		hostile_cat_add(h, "vhost", kinds[i].name);
+	hang_up_cat = hostile_cat_add(h, "vhost", "hang-up");
 	taken_cat = hostile_cat_add(h, "vhost", "memory-taken-away");
 
 	hostile_disconnect(h);
 	for (sent = 0; sent < nb && rc == 0; sent++) {
-		unsigned int kind = sent % (NB_KINDS + 1);
+		unsigned int kind = sent % (NB_KINDS + 2);
 
 		/* Mounting takes longer: that is done for a few of its turns only. */
 		if (kind < NB_KINDS)
 			rc = vhost_one(&v, kind, first_cat + kind);
-		else if (sent / (NB_KINDS + 1) % 4 == 0)
+		else if (kind == NB_KINDS)
+			rc = vhost_hang_up(&v, hang_up_cat);
+		else if (sent / (NB_KINDS + 2) % 4 == 0)
 			rc = vhost_memory_taken(h, taken_cat);
 	}
 	return rc;
