@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from weirtest import SLOW, Fe, fe, wait_until
+from weirtest import SANITIZED, SLOW, Fe, fe, wait_until
 
 # What one request of the other device may take while two cores do everything at once.
 ANSWER_MS = 1000 * SLOW
@@ -57,7 +57,7 @@ def test_nothing_is_left_of_many_assaults(served):
     for seed in range(2, 5):
         run(seed)
     assert served.nb_fds() <= fds + 1
-    assert served.rss_kib() <= rss + 8192
+    assert SANITIZED or served.rss_kib() <= rss + 8192
 
 
 def test_files_outside_the_folder_stay_out_of_reach(served, tmp_path):

@@ -19,8 +19,9 @@ WEIR = os.path.join(BUILD, 'app', 'weir', 'weir')
 FE = os.path.join(BUILD, 'test', 'fe', 'weir-fe')
 RPC_TOOL = os.path.join(ROOT, 'usertools', 'weir-rpc.py')
 
-# Sanitizers make everything slower; limits of time are stretched by this.
-SLOW = 4 if 'asan' in os.path.basename(BUILD.rstrip('/')) else 1
+# Sanitizers make everything slower, limits of time are stretched; and they keep freed memory.
+SANITIZED = 'asan' in os.path.basename(BUILD.rstrip('/'))
+SLOW = 4 if SANITIZED else 1
 START_S = 20 * SLOW
 STOP_S = 20 * SLOW
 
