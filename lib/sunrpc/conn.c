@@ -53,10 +53,12 @@ conn_hand(struct sunrpc_conn *conn, struct sunrpc_msg *msg)
 {
 	struct weir_sunrpc_proc_stats *stats = &conn->client->stats[msg->proc];
 
-	if (msg->sent_tsc == 0)
+	if (msg->sent_tsc == 0) {
 		msg->sent_tsc = conn->client->now;
-	else
+	} else {
+		msg->call->resent = true;
 		weir_counter_add(&stats->retransmissions, 1);
+	}
 	weir_counter_add(&stats->bytes_sent, msg->out.head_len + msg->out.payload.left);
 	if (msg_is_bulk(msg))
 		conn->xprt->nb_bulk++;

@@ -79,8 +79,9 @@ struct weir_sunrpc_call {
 	weir_sunrpc_split_fn split; /**< finds it; NULL: the reply has no payload */
 
 	/**
-	 * The end, exactly once, on the client's worker, from its poller or from stop. The call may be used anew or freed in there, other calls may be
-	 * prepared, submitted and detached; the client must not be stopped. rc is 0, or
+	 * The end, exactly once, on the client's worker, from its poller or from stop. The call may
+	 * be used anew or freed in there, other calls may be prepared, submitted and detached; the
+	 * client must not be stopped. rc is 0, or
 	 * -ETIMEDOUT (soft client), -ECANCELED (client stopped; detached and not answered),
 	 * -EACCES (the server denied the credential), -EPROTONOSUPPORT (program, version or
 	 * procedure not there), -EINVAL (what was encoded did not fit), -EBADMSG (the reply cannot
@@ -91,6 +92,8 @@ struct weir_sunrpc_call {
 	 */
 	void (*done)(struct weir_sunrpc_call *call, int rc, struct weir_xdr_dec *results);
 	uint32_t placed; /**< rc 0: bytes of payload that are in rx; 0 if detached */
+	/** At done: it was sent more than once, so the server may have carried it out before. */
+	bool resent;
 
 	struct sunrpc_msg *msg; /**< the library's */
 };

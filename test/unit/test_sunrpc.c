@@ -530,6 +530,35 @@ guest_without_memory_spoils_only_its_own_calls(void **state)
 }
 
 static void
+call_that_is_sent_again_says_so(void **state)
+{
+	int fd = connect_now();
+	struct rpc_peer_call seen, again;
+
+	user_call_init(&calls[0], &user, 0);
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	rpc_peer_answer(fd, seen.xid, "once", 4);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_false(calls[0].call.resent);
+	free(seen.raw);
+
+	user_call_init(&calls[0], &user, 0);
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	rpc_peer_reset(fd);
+	fd = rpc_peer_accept(&user.peer, NULL);
+	rpc_peer_recv(fd, &again);
+	assert_int_equal(again.xid, seen.xid);
+	rpc_peer_answer(fd, again.xid, "twice", 5);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_true(calls[0].call.resent);
+	free(seen.raw);
+	free(again.raw);
+	close(fd);
+}
+
+static void
 client_out_of_bounds_is_refused(void **state)
 {
 	const struct weir_sunrpc_cfg good = user.cfg;
@@ -570,6 +599,7 @@ main(void)
 		TEST(call_that_does_not_fit_is_refused_and_not_sent),
 		TEST(calls_in_progress_end_when_the_client_stops),
 		TEST(guest_without_memory_spoils_only_its_own_calls),
+		TEST(call_that_is_sent_again_says_so),
 		TEST(client_out_of_bounds_is_refused),
 	};
 	int rc = user_group_start();
