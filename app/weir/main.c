@@ -56,6 +56,8 @@ app_signals_install(void)
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
+	/* A guest's write past our file size limit is its error, EFBIG, and not our end. */
+	sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 /* Every ring has two descriptors, every open file one. */
