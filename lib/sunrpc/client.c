@@ -311,7 +311,7 @@ client_arm(struct weir_poller *poller)
 	uint32_t i;
 
 	weir_role_assume_worker();
-	if (!TAILQ_EMPTY(&client->ended))
+	if (client->tick_tsc == 0 || !TAILQ_EMPTY(&client->ended))
 		return true;
 	msg = TAILQ_FIRST(&client->waiting);
 	if (msg != NULL && client_pick(client) != NULL)

@@ -85,6 +85,7 @@ sunrpc_conn_open(struct sunrpc_conn *conn)
 {
 	conn->state = SUNRPC_OPENING;
 	conn->heard_tsc = conn->client->now;
+	conn->client->tick_tsc = 0; /* it may have failed already, of which only poll tells */
 	conn->xprt->ops->open(conn->xprt);
 }
 
