@@ -62,8 +62,8 @@ def test_open_files_survive_stop(served):
 
 def test_neighbours_are_not_disturbed(served):
     path = served.add_device('d0', 'mem0')
-    with load(path, 3) as run:
-        for i in range(10):
+    with load(path, 5) as run:
+        for _ in range(4):
             served.rpc('fsdev_mem_create', name='other')
             other = served.add_device('other', 'other')
             fe('ls', '-s', other)
