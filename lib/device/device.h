@@ -246,6 +246,7 @@ struct device {
 	struct weir_fsdev *fsdev; /* in use by sess */
 	struct weir_tdev *tdev; /* from the first start on */
 	struct device_sweep op_sweep, reset_sweep;
+	uint64_t broken_quiet_until_ns; /* no word about broken rings before then */
 	bool resume_again;
 	bool destroying;
 	void (*after_reset)(struct device *dev);

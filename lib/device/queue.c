@@ -10,7 +10,8 @@
 
 #include "device.h"
 
-#define QUEUE_BURST 32
+#define QUEUE_BURST     32
+#define BROKEN_QUIET_NS 60000000000ULL
 /*
  *   in the ring -pop-> inflight -complete-> used entry
  *                         |
@@ -106,15 +107,21 @@ queue_detach_all(struct device_queue *q)
 	}
 }
 
-/* A broken ring needs a reset by its guest; control says so once. */
+/* A broken ring needs a reset by its guest. A guest that breaks rings on purpose fills no log. */
 static void WEIR_ON_CONTROL
 queue_report_broken(struct weir_post *post)
 {
 	struct device_queue *q = container_of(post, struct device_queue, broken_post);
+	uint64_t now = weir_now_ns();
 
-	weir_log(device, WARNING, "%s: queue %u is broken (%s) and is served again after a reset",
-			q->dev->name, q->index,
-			weir_vq_error_name((enum weir_vq_error)atomic_load(&q->error)));
+	if (now >= q->dev->broken_quiet_until_ns) {
+		q->dev->broken_quiet_until_ns = now + BROKEN_QUIET_NS;
+		weir_log(device, WARNING,
+				"%s: queue %u is broken (%s) and is served again after a reset; further "
+				"ones within a minute are only counted",
+				q->dev->name, q->index,
+				weir_vq_error_name((enum weir_vq_error)atomic_load(&q->error)));
+	}
 	atomic_store(&q->broken_posted, false);
 }
 
