@@ -24,16 +24,17 @@ import weirtest  # noqa: E402  (its folder is on the path from here on)
 
 VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
 DEPTHS = (1, 32)
-HZ = os.sysconf('SC_CLK_TCK')
 
 
 def cpu_seconds(pid):
-    """CPU time of a process and of its children, which a sandbox may have put in between."""
-    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-        fields = file.read().rpartition(')')[2].split()
-    total = (int(fields[11]) + int(fields[12])) / HZ
-    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
-        return total + sum(cpu_seconds(int(child)) for child in file.read().split())
+    """CPU time of all threads of a process and of its children, if a sandbox put any behind it."""
+    total = 0
+    for tid in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{tid}/schedstat', encoding='ascii') as file:
+            total += int(file.read().split()[0]) / 1e9
+        with open(f'/proc/{pid}/task/{tid}/children', encoding='ascii') as file:
+            total += sum(cpu_seconds(int(child)) for child in file.read().split())
+    return total
 
 
 class Virtiofsd:
@@ -63,12 +64,12 @@ class Virtiofsd:
             if os.path.exists(path):
                 os.unlink(path)
 
-    def cpu(self):
-        return cpu_seconds(self.proc.pid)
+    def pid(self):
+        return self.proc.pid
 
 
 class Weir:
-    """A weir device; busy counts the time of poll rounds that found work."""
+    """A weir device."""
 
     def __init__(self, name, weir, sock):
         self.name = name
@@ -81,31 +82,26 @@ class Weir:
     def __exit__(self, *exc):
         pass
 
-    def cpu(self):
-        return self.weir.cpu_seconds()
+    def pid(self):
+        return self.weir.pid
 
 
 def measure(server, depth, seconds, size):
-    with server:
-        command = [weirtest.FE, 'bench', 'randread', '-s', server.sock, '--depth', str(depth),
-                   '--bs', '4096', '--file-size', str(size), '--json']
-        # The first run writes the file and warms what there is to warm.
-        subprocess.run([*command, '--seconds', '1'], check=True, capture_output=True)
-        if isinstance(server, Virtiofsd):
-            server.__exit__()
-            server.__enter__()
-        before, start = server.cpu(), time.monotonic()
-        bench = subprocess.Popen([*command, '--seconds', str(seconds)], stdout=subprocess.PIPE,
-                                 text=True)
-        # Its CPU time is read before the front end leaves, for then virtiofsd leaves too.
-        time.sleep(max(0.0, seconds - 0.2 - (time.monotonic() - start)))
-        spent, span = server.cpu() - before, time.monotonic() - start
-        out = bench.communicate(timeout=60)[0]
+    """One run. CPU time is taken in its middle: the front end first writes the file."""
+    with server, subprocess.Popen(
+            [weirtest.FE, 'bench', 'randread', '-s', server.sock, '--depth', str(depth), '--bs',
+             '4096', '--file-size', str(size), '--seconds', str(seconds + 1), '--poll', '--json'],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
+        time.sleep(1)
+        cpu, start = cpu_seconds(server.pid()), time.monotonic()
+        time.sleep(seconds - 0.5)
+        cpu, span = cpu_seconds(server.pid()) - cpu, time.monotonic() - start
+        out, err = bench.communicate(timeout=60)
     if bench.returncode != 0:
-        raise RuntimeError(f'{server.name}: the front end failed')
+        raise RuntimeError(f'{server.name}: the front end failed: {err}')
     got = json.loads(out)
     return {'kops': got['ops_per_s'] / 1e3, 'p50_us': got['p50_us'],
-            'cpu_us': spent / span / got['ops_per_s'] * 1e6, 'generator': got['generator_cpu']}
+            'cpu_us': cpu / span / got['ops_per_s'] * 1e6, 'generator': got['generator_cpu']}
 
 
 def medians(runs):
@@ -115,7 +111,7 @@ def medians(runs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('--runs', type=int, default=5, help='runs of each, medians count (5)')
-    parser.add_argument('--seconds', type=float, default=2, help='length of a run (2)')
+    parser.add_argument('--seconds', type=int, default=2, help='length of a run (2)')
     parser.add_argument('--file-size', type=int, default=64 << 20, help='bytes (64 MiB)')
     parser.add_argument('--folder', default='/dev/shm', help='where to make the folder (/dev/shm)')
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
