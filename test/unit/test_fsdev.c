@@ -546,7 +546,7 @@ shutdown_takes_what_is_free_and_counts_the_rest(void **state)
 	rpc_is("fsdev_fake_create", "{\"name\": \"f1\"}", 0, "\"f1\"");
 	weir_role_assume_control();
 	weir_fsdev_get(weir_fsdev_find("f1"), "dev");
-	weir_fsdevs_shutdown(50, count_left, &left);
+	weir_fsdevs_shutdown(3000, count_left, &left);
 	while (left < 0)
 		fsc_poll();
 	assert_int_equal(left, 1);
