@@ -130,6 +130,14 @@ take_handles(struct input *in, uint32_t opcode, uint8_t *arg)
 }
 
 static void
+go_on(void)
+{
+	guest_on_worker(0, fake_go_on);
+	fake.set_res = false;
+	collect();
+}
+
+static void
 request(struct input *in, uint8_t opcode)
 {
 	uint8_t arg[ARG_MAX] = { 0 };
@@ -159,19 +167,16 @@ request(struct input *in, uint8_t opcode)
 		guest_head(r)->total_extlen = length;
 	if (wrong == 248)
 		guest_cut(r, length % 41u);
+	if (fake.hold_release && (opcode == FUSE_INIT || opcode == FUSE_DESTROY)) {
+		/* They may reset, and a reset ends with the files that it closes. */
+		fake.hold_release = false;
+		go_on();
+	}
 	detached[slot] = false;
 	busy[slot] = guest_submit(r) == 0;
 	/* INIT and DESTROY may wait for control. */
 	if (opcode == FUSE_INIT || opcode == FUSE_DESTROY)
 		guest_wait(r);
-	collect();
-}
-
-static void
-go_on(void)
-{
-	guest_on_worker(0, fake_go_on);
-	fake.set_res = false;
 	collect();
 }
 
