@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -132,6 +133,9 @@ def main():
     parser.add_argument('--keep', action='store_true')
     args = parser.parse_args()
     started = time.monotonic() - args.since
+    # However it ends, weir and the guest end with it.
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, lambda *_: sys.exit(1))
     folder = tempfile.mkdtemp(prefix='weir-demo-', dir=weirtest.BUILD)
     out = tempfile.mkdtemp(prefix='weir-out-')
     try:
