@@ -4,7 +4,9 @@
 """4 KiB random reads through the tree's own front end: weir beside QEMU's C virtiofsd.
 
 Both serve the same folder in the same run, in turn, several times; medians and their ratio are
-printed. Nothing is judged: machines are noisy, and only ratios of one run mean anything.
+printed. The server has one CPU, the load another one. CPU time is the server's, all threads; busy
+is that part of it in which weir's worker found work, the rest it spun. Nothing is judged: machines
+are noisy, and only ratios of one run mean anything.
 """
 
 import argparse
@@ -24,6 +26,8 @@ import weirtest  # noqa: E402  (its folder is on the path from here on)
 
 VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
 DEPTHS = (1, 32)
+CPUS = sorted(os.sched_getaffinity(0))
+LOAD_CPU, SERVER_CPU = CPUS[0], CPUS[-1]
 
 
 def cpu_seconds(pid):
@@ -50,7 +54,8 @@ class Virtiofsd:
         self.proc = subprocess.Popen(
             [VIRTIOFSD, f'--socket-path={self.sock}', '-o', f'source={self.folder}',
              '-o', 'cache=none'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True)
+            stderr=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}))
         weirtest.wait_until(lambda: os.path.exists(self.sock), 10, 'the socket of virtiofsd')
         return self
 
@@ -66,6 +71,9 @@ class Virtiofsd:
 
     def pid(self):
         return self.proc.pid
+
+    def busy_seconds(self):
+        return cpu_seconds(self.proc.pid)
 
 
 class Weir:
@@ -85,23 +93,29 @@ class Weir:
     def pid(self):
         return self.weir.pid
 
+    def busy_seconds(self):
+        return sum(w['cycles_busy'] / w['tsc_hz'] for w in self.weir.rpc('weir_get_workers'))
+
 
 def measure(server, depth, seconds, size):
     """One run. CPU time is taken in its middle: the front end first writes the file."""
     with server, subprocess.Popen(
             [weirtest.FE, 'bench', 'randread', '-s', server.sock, '--depth', str(depth), '--bs',
              '4096', '--file-size', str(size), '--seconds', str(seconds + 1), '--poll', '--json'],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU})) as bench:
         time.sleep(1)
-        cpu, start = cpu_seconds(server.pid()), time.monotonic()
+        start, cpu, busy = time.monotonic(), cpu_seconds(server.pid()), server.busy_seconds()
         time.sleep(seconds - 0.5)
-        cpu, span = cpu_seconds(server.pid()) - cpu, time.monotonic() - start
+        span = time.monotonic() - start
+        cpu, busy = cpu_seconds(server.pid()) - cpu, server.busy_seconds() - busy
         out, err = bench.communicate(timeout=60)
     if bench.returncode != 0:
         raise RuntimeError(f'{server.name}: the front end failed: {err}')
     got = json.loads(out)
     return {'kops': got['ops_per_s'] / 1e3, 'p50_us': got['p50_us'],
-            'cpu_us': cpu / span / got['ops_per_s'] * 1e6, 'generator': got['generator_cpu']}
+            'cpu_us': cpu / span / got['ops_per_s'] * 1e6,
+            'busy_us': busy / span / got['ops_per_s'] * 1e6, 'generator': got['generator_cpu']}
 
 
 def medians(runs):
@@ -122,6 +136,7 @@ def main():
     folder = tempfile.mkdtemp(prefix='weir-perf-', dir=args.folder)
     work = tempfile.mkdtemp(prefix='weir-perf-')
     results = {}
+    weirtest.lcores = lambda: f'0@{LOAD_CPU},1@{SERVER_CPU}'
     try:
         weir = weirtest.Weir()
         try:
@@ -150,14 +165,15 @@ def main():
     if args.json:
         print(json.dumps(table))
         return
-    print('| depth | server | 1000 reads/s | median us | server CPU us per read | to virtiofsd |')
-    print('|---|---|---|---|---|---|')
+    print('| depth | server | 1000 reads/s | median us | CPU us per read | busy | to virtiofsd |')
+    print('|---|---|---|---|---|---|---|')
     for row in table:
         peer = next(r for r in table if r['depth'] == row['depth'] and
                     r['server'] == Virtiofsd.name)
         print(f"| {row['depth']} | {row['server']} | {row['kops']:.0f} | {row['p50_us']:.1f} | "
-              f"{row['cpu_us']:.2f} | rate {row['kops'] / peer['kops']:.2f}, "
-              f"CPU {row['cpu_us'] / peer['cpu_us']:.2f} |")
+              f"{row['cpu_us']:.2f} | {row['busy_us']:.2f} | "
+              f"rate {row['kops'] / peer['kops']:.2f}, "
+              f"busy {row['busy_us'] / peer['busy_us']:.2f} |")
 
 
 if __name__ == '__main__':
