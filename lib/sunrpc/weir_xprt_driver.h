@@ -134,7 +134,7 @@ struct weir_xprt_ops {
 };
 
 /** Bytes of a sink from which on it is worth a system call to fill it directly. */
-#define WEIR_XPRT_BULK (16 * 1024)
+#define WEIR_XPRT_BULK (32 * 1024)
 
 struct weir_xprt_driver {
 	const char *name; /**< "tcp" */

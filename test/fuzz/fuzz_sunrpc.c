@@ -30,13 +30,13 @@
 #define FIRST_XID   0x100
 #define NB_CALLS    6
 #define DETACHED    5
-#define AREA        32768 /* of memory, for each call */
+#define AREA        34000 /* of memory, for each call */
 #define GUARD       0xa5
-#define MAX_PAYLOAD 17000
+#define MAX_PAYLOAD 33000
 #define MAX_VECS    8
 
 /* Head only; payload that is small, large, unaligned; and one call whose guest is gone. */
-static const uint32_t rx_len[NB_CALLS] = { 0, 0, 4096, 17000, 333, 17000 };
+static const uint32_t rx_len[NB_CALLS] = { 0, 0, 4096, 33000, 333, 33000 };
 
 struct outcome {
 	uint32_t nb_done, placed, nb_results;

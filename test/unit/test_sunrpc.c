@@ -181,7 +181,7 @@ read_once(int fd, size_t len, size_t seg_bytes, size_t frag, size_t step)
 static void
 read_payload_lands_in_guest_pages_however_it_comes(void **state)
 {
-	static const size_t lengths[] = { 0, 1, 3001, 20002 }, sizes[] = { 0, 1, 5, 1000, 4096 };
+	static const size_t lengths[] = { 0, 1, 3001, 40002 }, sizes[] = { 0, 1, 5, 1000, 4096 };
 	int fd = connect_now();
 
 	for (unsigned int l = 0; l < RTE_DIM(lengths); l++)
@@ -198,7 +198,7 @@ static void
 read_replies_that_come_together_are_told_apart(void **state)
 {
 	struct rpc_peer_call seen[8];
-	size_t len = 30000, nb, at = 0;
+	size_t len = 40000, nb, at = 0;
 	uint8_t *results = user_payload(len, &nb);
 	uint8_t *body = malloc(nb + 64), *wire = malloc(8 * (nb + 64));
 	int fd = connect_now();
@@ -493,7 +493,7 @@ guest_without_memory_spoils_only_its_own_calls(void **state)
 	struct rpc_peer_call seen[4];
 	int fd = connect_now();
 	size_t nb;
-	uint8_t *results = user_payload(30000, &nb);
+	uint8_t *results = user_payload(40000, &nb);
 
 	assert_int_equal(weir_memmap_guard_install(), 0);
 	assert_return_code(ftruncate(src.fd, (off_t)src.size), errno);
@@ -503,26 +503,26 @@ guest_without_memory_spoils_only_its_own_calls(void **state)
 	for (unsigned int i = 0; i < 4; i++)
 		user_call_init(&calls[i], &user, i % 2 == 0 ? 2 : USER_SPLIT);
 	/* A write and a read of the guest's, each beside one of somebody else's. */
-	calls[0].tx_len = 30000;
-	calls[1].rx_len = 30000;
-	calls[2].tx_len = 30000;
-	calls[3].rx_len = 30000;
-	calls[3].rx_off = 50000;
-	user_fill(&user, 0, 30000, 0);
+	calls[0].tx_len = 40000;
+	calls[1].rx_len = 40000;
+	calls[2].tx_len = 40000;
+	calls[3].rx_len = 40000;
+	calls[3].rx_off = 60000;
+	user_fill(&user, 0, 40000, 0);
 	user.map = bad;
 	user_submit(calls, 2);
 	user.map = good;
 	user_submit(calls + 2, 2);
 	for (unsigned int i = 0; i < 4; i++)
 		rpc_peer_recv(fd, &seen[i]);
-	assert_memory_equal(seen[2].args + 4, user.mem, 30000);
+	assert_memory_equal(seen[2].args + 4, user.mem, 40000);
 	for (unsigned int i = 0; i < 4; i++)
 		rpc_peer_answer(fd, seen[i].xid, results, i % 2 == 0 ? 0 : nb);
 	for (unsigned int i = 0; i < 4; i++) {
 		assert_int_equal(user_wait(&calls[i]), 0);
 		free(seen[i].raw);
 	}
-	assert_memory_equal(user.mem + 50000, results + 8, 30000);
+	assert_memory_equal(user.mem + 60000, results + 8, 40000);
 	assert_int_equal(weir_sunrpc_reconnects(user.client), 0);
 	weir_memmap_put(bad);
 	free(results);

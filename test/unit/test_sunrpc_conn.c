@@ -69,11 +69,11 @@ recv_again(int fd, const struct rpc_peer_call *before)
 static void
 reset_at_any_byte_of_a_reply_is_survived(void **state)
 {
-	size_t len = 20000, nb;
+	size_t len = 40000, nb;
 	uint8_t *results = user_payload(len, &nb);
 	uint8_t *body = malloc(nb + 64), *wire = malloc(nb + 64);
-	static const size_t cuts[] = { 0, 1, 4, 5, 8, 20, 27, 28, 35, 36, 37, 300, 4100, 20000,
-		20035 };
+	static const size_t cuts[] = { 0, 1, 4, 5, 8, 20, 27, 28, 35, 36, 37, 300, 4100, 40000,
+		40035 };
 	struct rpc_peer_call seen;
 	uint16_t port;
 	int fd = connect_now(&port);

@@ -129,7 +129,7 @@ static unsigned int WEIR_ON_WORKER
 send_export(struct tcp_conn *conn, size_t *bytes)
 {
 	struct weir_xprt_msg *msg = STAILQ_FIRST(&conn->out);
-	unsigned int nb = rest_export(&conn->rest, conn->vec, RTE_DIM(conn->vec), bytes), n;
+	unsigned int nb = rest_export(&conn->rest, conn->out_vec, RTE_DIM(conn->out_vec), bytes), n;
 	size_t all = rest_left(&conn->rest);
 	struct tcp_rest rest;
 
@@ -138,7 +138,7 @@ send_export(struct tcp_conn *conn, size_t *bytes)
 		if (msg == NULL)
 			break;
 		rest_init(&rest, msg);
-		n = rest_export(&rest, conn->vec + nb, RTE_DIM(conn->vec) - nb, bytes);
+		n = rest_export(&rest, conn->out_vec + nb, RTE_DIM(conn->out_vec) - nb, bytes);
 		nb += n;
 		all += rest_left(&rest);
 	}
@@ -175,7 +175,7 @@ int
 tcp_flush(struct weir_xprt *xprt)
 {
 	struct tcp_conn *conn = container_of(xprt, struct tcp_conn, xprt);
-	struct msghdr hdr = { .msg_iov = conn->vec };
+	struct msghdr hdr = { .msg_iov = conn->out_vec };
 	size_t bytes = 0;
 	ssize_t n;
 

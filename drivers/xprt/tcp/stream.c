@@ -31,6 +31,11 @@
  * What is read where large payload is expected: so little that it ends about where payload begins,
  * which then goes to its place without a copy of ours. The first guess is enough for any NFSv3 READ
  * reply; then what the last one had is read, so that payload starts where a page does.
+ *
+ * Small payload is better copied out of one large read than given system calls of its own. Measured
+ * on loopback, user and system time of the client for one READ, 16 or 32 in flight, in
+ * microseconds: 4 KiB 1.1 copied, 1.5 direct; 8 KiB 1.6, 2.0; 16 KiB 2.6, 3.0; 32 KiB 5.0, 4.9;
+ * 64 KiB 10.2, 9.5. Therefore WEIR_XPRT_BULK is 32 KiB.
  */
 #define GUESS_FIRST 256
 #define GUESS_MIN   64

@@ -5,7 +5,9 @@
 /*
  * TCP over non-blocking kernel sockets. Payload is copied once, by the kernel, between the socket
  * and the guest's pages; small payload that came together with other replies is copied a second
- * time, which costs less than system calls of its own.
+ * time, which costs less than system calls of its own. For one READ of 4 KiB, 32 in flight, that is
+ * about 0.3 us in user space and 0.7 us in the kernel. io_uring was not tried in place of readv and
+ * sendmsg.
  */
 
 #include <errno.h>
@@ -46,6 +48,7 @@ tcp_drop(struct tcp_conn *conn)
 	conn->error = 0;
 	conn->careful = false;
 	STAILQ_INIT(&conn->out);
+	conn->in_nb = 0;
 	tcp_stream_reset(&conn->in);
 }
 
@@ -89,28 +92,39 @@ tcp_poll_opening(struct tcp_conn *conn)
 	return 1;
 }
 
-/*
- * One read. @return bytes; 0: nothing is there; or why the connection is over. *wanted is less than
- * what came only if the socket is empty now.
- */
-static ssize_t WEIR_ON_WORKER
-tcp_read(struct tcp_conn *conn, size_t *wanted)
+/* Where the next bytes go; found out anew only when some have come, or what is expected changes. */
+static void WEIR_ON_WORKER
+tcp_room(struct tcp_conn *conn)
 {
-	struct tcp_stream *in = &conn->in;
-	unsigned int nb = tcp_stream_room(in, conn->vec, RTE_DIM(conn->vec), conn->xprt.nb_bulk), i;
+	unsigned int i;
+
+	if (conn->in_nb > 0 && conn->in_bulk == (conn->xprt.nb_bulk > 0))
+		return;
+	conn->in_bulk = conn->xprt.nb_bulk > 0;
+	conn->in_nb = tcp_stream_room(
+			&conn->in, conn->in_vec, RTE_DIM(conn->in_vec), conn->in_bulk);
+	for (conn->in_bytes = 0, i = 0; i < conn->in_nb; i++)
+		conn->in_bytes += conn->in_vec[i].iov_len;
+}
+
+/* One read. @return bytes; 0: nothing is there; or why the connection is over. */
+static ssize_t WEIR_ON_WORKER
+tcp_read(struct tcp_conn *conn)
+{
+	struct iovec *vec = conn->in_vec;
 	ssize_t n;
 
-	for (*wanted = 0, i = 0; i < nb; i++)
-		*wanted += conn->vec[i].iov_len;
-	n = nb == 1 ? recv(conn->fd, conn->vec[0].iov_base, conn->vec[0].iov_len, 0) :
-		      readv(conn->fd, conn->vec, (int)nb);
+	tcp_room(conn);
+	n = conn->in_nb == 1 ? recv(conn->fd, vec->iov_base, vec->iov_len, 0) :
+			       readv(conn->fd, vec, (int)conn->in_nb);
 	if (n > 0)
 		return n;
 	if (n == 0)
 		return conn->error < 0 ? conn->error : -ECONNRESET;
 	/* The guest has truncated its memory; its reply goes nowhere, and others' still come. */
-	if (errno == EFAULT && in->sink.left > 0) {
-		tcp_stream_detach(in, NULL);
+	if (errno == EFAULT && conn->in.sink.left > 0) {
+		conn->in_nb = 0;
+		tcp_stream_detach(&conn->in, NULL);
 		return 0;
 	}
 	if (errno == EAGAIN || errno == EINTR)
@@ -121,22 +135,24 @@ tcp_read(struct tcp_conn *conn, size_t *wanted)
 static int WEIR_ON_WORKER
 tcp_poll_open(struct tcp_conn *conn)
 {
-	size_t wanted, bytes = 0;
+	size_t room, bytes = 0;
 	int nb = 0, rc;
 	ssize_t n;
 
 	do {
-		n = tcp_read(conn, &wanted);
+		n = tcp_read(conn);
 		if (n == 0)
 			return nb;
 		nb++;
+		room = conn->in_bytes;
+		conn->in_nb = 0;
 		rc = n < 0 ? (int)n : tcp_stream_got(&conn->in, (size_t)n);
 		if (rc < 0) {
 			tcp_lost(conn, rc);
 			return nb;
 		}
 		bytes += (size_t)n;
-	} while ((size_t)n == wanted && nb < POLL_CALLS && bytes < POLL_BYTES);
+	} while ((size_t)n == room && nb < POLL_CALLS && bytes < POLL_BYTES);
 	return nb;
 }
 
@@ -167,6 +183,7 @@ tcp_detach(struct weir_xprt *xprt, struct weir_xprt_msg *msg)
 
 	weir_role_assume_worker();
 	tcp_send_detach(conn, msg);
+	conn->in_nb = 0;
 	tcp_stream_detach(&conn->in, msg);
 }
 

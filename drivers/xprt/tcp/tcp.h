@@ -15,8 +15,10 @@
 
 #include "weir_xprt_driver.h"
 
-/** Entries of one writev or readv: IOV_MAX of Linux. A 1 MiB payload of single pages has 256. */
-#define TCP_MAX_VECS 1024
+/** Entries of one sendmsg: IOV_MAX of Linux. A 1 MiB payload of single pages has 256. */
+#define TCP_OUT_VECS 1024
+/** Entries of one readv: 256 KiB of single pages, which is about what a socket has to give at once. */
+#define TCP_IN_VECS 65
 /** Calls in flight; servers take that many (Linux: as many as fit its socket buffers). */
 #define TCP_CREDITS 128
 
@@ -95,7 +97,11 @@ struct tcp_conn {
 	uint8_t *copy; /**< max_payload bytes, not touched before they are needed */
 	bool careful; /**< a payload could not be read: find out which */
 	struct tcp_stream in;
-	struct iovec vec[TCP_MAX_VECS];
+	size_t in_bytes; /**< that in_vec has room for */
+	uint32_t in_bulk; /**< what it was made for */
+	unsigned int in_nb; /**< of in_vec; 0: to be made. Kept while nothing comes */
+	struct iovec in_vec[TCP_IN_VECS];
+	struct iovec out_vec[TCP_OUT_VECS];
 };
 
 /** Makes a socket and starts to connect it. @return 0: under way; or -errno, and fd is -1. */
