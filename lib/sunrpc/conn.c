@@ -93,8 +93,13 @@ sunrpc_conn_open(struct sunrpc_conn *conn)
 static void WEIR_ON_WORKER
 conn_down(struct sunrpc_conn *conn, int error)
 {
+	struct weir_sunrpc_client *client = conn->client;
 	struct sunrpc_msg *msg, *next;
 
+	/* Servers close what has been idle for minutes: that says nothing against them. */
+	if (conn->state == SUNRPC_UP && conn->nb_calls == 0 &&
+			client->now - conn->heard_tsc > BACKOFF_MAX_MS * client->tsc_per_ms)
+		conn->backoff_ms = 0;
 	conn->state = SUNRPC_DOWN;
 	conn->replying = NULL;
 	conn->more = false;
@@ -110,10 +115,10 @@ conn_down(struct sunrpc_conn *conn, int error)
 		}
 	}
 	/* At once after a connection that was of use, then ever more slowly. */
-	conn->retry_tsc = conn->client->now + conn->backoff_ms * conn->client->tsc_per_ms;
+	conn->retry_tsc = client->now + conn->backoff_ms * client->tsc_per_ms;
 	conn->backoff_ms = conn->backoff_ms == 0 ? BACKOFF_MIN_MS : conn->backoff_ms * 2;
 	conn->backoff_ms = RTE_MIN(conn->backoff_ms, (uint32_t)BACKOFF_MAX_MS);
-	sunrpc_client_note(conn->client, error);
+	sunrpc_client_note(client, error);
 }
 
 void
