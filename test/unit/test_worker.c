@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -172,6 +173,9 @@ worker_asleep_never_loses_a_kick(void **state)
 	for (unsigned int i = 0; i < NB_KICKS; i++) {
 		struct pollfd pfd = { .fd = ring.answerfd, .events = POLLIN };
 
+		/* Now and then it is certain that the worker has armed the ring. */
+		while (i % 50 == 0 && !atomic_load(&ring.want_kick))
+			sched_yield();
 		atomic_fetch_add(&ring.offered, 1);
 		if (atomic_load(&ring.want_kick))
 			assert_int_equal(write(ring.kickfd, &one, sizeof(one)), sizeof(one));
