@@ -386,6 +386,7 @@ server_that_only_closes_is_not_stormed(void **state)
 
 	user_call_init(&calls[0], &user, 0);
 	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	for (unsigned int i = 0; i < 4; i++) {
 		rpc_peer_reset(fd);
@@ -396,7 +397,7 @@ server_that_only_closes_is_not_stormed(void **state)
 	assert_true(end.tv_sec * 1000 + end.tv_nsec / 1000000 - begin.tv_sec * 1000 -
 					begin.tv_nsec / 1000000 >=
 			690);
-	rpc_peer_recv(fd, &seen);
+	recv_again(fd, &seen);
 	rpc_peer_answer(fd, seen.xid, NULL, 0);
 	assert_int_equal(user_wait(&calls[0]), 0);
 	free(seen.raw);
@@ -589,6 +590,137 @@ more_calls_than_credits_wait_their_turn(void **state)
 	close(fd);
 }
 
+#define STORM_CALLS  8
+#define STORM_RESETS 200
+#define STORM_TX     100000
+#define STORM_RX     50000
+
+/* A server with a duplicate request cache: it knows what it has carried out by its xid. */
+static struct {
+	struct rpc_peer_call last[STORM_CALLS];
+	unsigned int nb_submitted[STORM_CALLS], nb_carried_out[STORM_CALLS];
+	uint32_t random;
+} storm;
+
+static uint32_t
+storm_draw(uint32_t below)
+{
+	storm.random = storm.random * 1664525 + 1013904223;
+	return (storm.random >> 8) % below;
+}
+
+static void
+storm_submit(unsigned int i)
+{
+	user_call_init(&calls[i], &user, i % 2 == 0 ? USER_SPLIT : 2);
+	calls[i].nb_args = i + 1;
+	calls[i].tx_len = i % 2 == 0 ? 0 : STORM_TX;
+	calls[i].rx_len = i % 2 == 0 ? STORM_RX : 0;
+	calls[i].tx_off = calls[i].rx_off = i * STORM_TX;
+	user_submit(&calls[i], 1);
+	storm.nb_submitted[i]++;
+}
+
+/* Takes a call, known or new. @return its number. */
+static unsigned int
+storm_recv(int fd)
+{
+	struct rpc_peer_call seen;
+	unsigned int i;
+
+	rpc_peer_recv(fd, &seen);
+	i = (unsigned int)(seen.args_len > STORM_TX ? seen.args_len - STORM_TX - 4 :
+						      seen.args_len) /
+					4 -
+			1;
+	assert_true(i < STORM_CALLS);
+	if (storm.last[i].raw != NULL && storm.last[i].xid == seen.xid) {
+		assert_int_equal(storm.last[i].raw_len, seen.raw_len);
+		assert_memory_equal(storm.last[i].raw, seen.raw, seen.raw_len);
+	} else {
+		storm.nb_carried_out[i]++;
+	}
+	free(storm.last[i].raw);
+	storm.last[i] = seen;
+	return i;
+}
+
+/* Answers call i, but for the last cut bytes. */
+static void
+storm_answer(int fd, unsigned int i, size_t cut)
+{
+	size_t nb;
+	uint8_t *results = user_payload(i % 2 == 0 ? STORM_RX : 0, &nb);
+	uint8_t *body = malloc(nb + 64), *wire = malloc(nb + 64);
+
+	nb = rpc_peer_frame(wire, body, rpc_peer_reply(body, storm.last[i].xid, results, nb), 0);
+	rpc_peer_send(fd, wire, nb - RTE_MIN(cut, nb), 0);
+	free(results);
+	free(body);
+	free(wire);
+}
+
+static void
+storm_check(unsigned int i)
+{
+	assert_int_equal(user_wait(&calls[i]), 0);
+	if (i % 2 != 0)
+		return;
+	assert_int_equal(calls[i].placed, STORM_RX);
+	for (size_t b = 0; b < STORM_RX; b++)
+		if (user.mem[calls[i].rx_off + b] != user_byte(b))
+			fail_msg("byte %zu of call %u differs", b, i);
+}
+
+static void
+resets_at_random_points_leave_each_call_done_once(void **state)
+{
+	uint16_t port;
+	int fd = connect_now(&port);
+
+	memset(&storm, 0, sizeof(storm));
+	for (unsigned int i = 0; i < STORM_CALLS; i++)
+		storm_submit(i);
+	for (unsigned int round = 0; round < STORM_RESETS; round++) {
+		unsigned int order[STORM_CALLS], nb = 0, answered;
+
+		for (unsigned int i = 0; i < STORM_CALLS; i++)
+			if (calls[i].nb_done == 0)
+				nb++;
+		for (unsigned int i = 0; i < nb; i++)
+			order[i] = storm_recv(fd);
+		for (unsigned int i = nb - 1; i > 0; i--)
+			RTE_SWAP(order[i], order[storm_draw(i + 1)]);
+		/* One whole answer at least, or the client would wait before it comes again. */
+		answered = 1 + storm_draw(nb);
+		for (unsigned int i = 0; i < answered; i++)
+			storm_answer(fd, order[i], 0);
+		if (answered < nb)
+			storm_answer(fd, order[answered], 1 + storm_draw(STORM_RX));
+		storm_check(order[0]);
+		rpc_peer_reset(fd);
+		fd = connect_again(port);
+		/* The client has dealt with all that came before: what is done, is. */
+		for (unsigned int i = 0; i < STORM_CALLS; i++) {
+			if (calls[i].nb_done == 0)
+				continue;
+			if (i != order[0])
+				storm_check(i);
+			memset(user.mem + calls[i].rx_off, USER_GUARD, calls[i].rx_len);
+			storm_submit(i);
+		}
+	}
+	for (unsigned int i = 0; i < STORM_CALLS; i++)
+		storm_answer(fd, storm_recv(fd), 0);
+	for (unsigned int i = 0; i < STORM_CALLS; i++) {
+		storm_check(i);
+		assert_int_equal(storm.nb_carried_out[i], storm.nb_submitted[i]);
+		free(storm.last[i].raw);
+	}
+	assert_int_equal(weir_sunrpc_reconnects(user.client), STORM_RESETS);
+	close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -612,6 +744,7 @@ main(void)
 		TEST(ipv6_does_what_ipv4_does),
 		TEST(other_families_are_refused),
 		TEST(connections_share_the_load),
+		TEST(resets_at_random_points_leave_each_call_done_once),
 		TEST(more_calls_than_credits_wait_their_turn),
 	};
 	int rc = user_group_start();
