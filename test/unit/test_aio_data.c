@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,6 +132,33 @@ aio_read_ends_where_the_file_does(void **state)
 	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
 	fsc_put(&fsc, entry.node);
 	unlink(host("short"));
+}
+
+/* A page behind the end of its file, as a front end leaves it that cuts its memory short. */
+static void
+aio_memory_cut_short_is_an_io_error(void **state)
+{
+	const size_t page = 4096, off = FSC_MEM_BYTES - page;
+	int fd = memfd_create("empty", MFD_CLOEXEC);
+	struct weir_entry entry;
+	struct weir_file *file;
+	void *mem;
+
+	host_write("cut", fsc.mem, 2 * page);
+	entry = look("cut");
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDWR, &file), 0);
+	mem = mmap(fsc.mem + off, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	assert_ptr_equal(mem, fsc.mem + off);
+	close(fd);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, page, off, page), -EIO);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, page, off, page), -EIO);
+	mem = mmap(mem, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1,
+			0);
+	assert_ptr_equal(mem, fsc.mem + off);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, page, off, page), page);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	assert_int_equal(unlink(host("cut")), 0);
 }
 
 static void
@@ -327,6 +355,7 @@ aio_detached_requests_are_fenced_and_end(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(aio_data_comes_back_in_any_segments),
 	cmocka_unit_test(aio_read_ends_where_the_file_does),
+	cmocka_unit_test(aio_memory_cut_short_is_an_io_error),
 	cmocka_unit_test(aio_append_goes_where_the_guest_says),
 	cmocka_unit_test(aio_open_truncates_when_asked),
 	cmocka_unit_test(aio_direct_file_takes_every_alignment),

@@ -50,6 +50,9 @@ rw_end(struct weir_channel *chan, struct weir_fsreq *req, int res)
 
 	aio_fd_put(&aio_fs_of(chan)->fds, ctx->io.slot);
 	aio_pool_put(req);
+	/* A front end has cut its memory file short: the guest's caller passed no bad address. */
+	if (res == -EFAULT)
+		res = -EIO;
 	if (res < 0 && (rw_is_read(req) || ctx->io.total == 0))
 		return res;
 	return (int)ctx->io.total;
