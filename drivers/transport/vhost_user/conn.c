@@ -111,6 +111,7 @@ conn_has_ended(int fd)
 void WEIR_ON_TRANSPORT
 vu_disconnect(struct weir_tdev *tdev)
 {
+	struct weir_tdev *self = tdev;
 	uint32_t i;
 
 	if (tdev->vid < 0)
@@ -123,7 +124,8 @@ vu_disconnect(struct weir_tdev *tdev)
 	weir_memmap_put(tdev->map);
 	tdev->map = NULL;
 	tdev->table = (struct vu_table){ 0 };
-	atomic_store(&conns[tdev->vid], NULL);
+	/* After unregistration the number may be another device's connection already. */
+	atomic_compare_exchange_strong(&conns[tdev->vid], &self, NULL);
 	tdev->vid = -1;
 	tdev->connfd = -1;
 	atomic_store(&tdev->features, 0);
