@@ -128,6 +128,7 @@ struct device_queue {
 	struct weir_vq vq;
 	bool up; /* the guest has set the ring up */
 	bool polled; /* the poller is registered */
+	bool starved; /* the last poll left a chain in the ring because a pool was empty */
 	uint32_t paused;
 	int kickfd;
 	struct weir_tdev *tdev; /* while up */

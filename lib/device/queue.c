@@ -10,8 +10,10 @@
 
 #include "device.h"
 
-#define QUEUE_BURST     32
-#define BROKEN_QUIET_NS 60000000000ULL
+#define QUEUE_BURST 32
+/* How soon a sleeping worker looks again whether a pool has a request for a chain. */
+#define QUEUE_STARVED_MS 1
+#define BROKEN_QUIET_NS  60000000000ULL
 /*
  *   in the ring -pop-> inflight -complete-> used entry
  *                         |
@@ -181,6 +183,7 @@ queue_poll(struct weir_poller *poller)
 	struct weir_chain chain;
 	int done = 0;
 
+	q->starved = false;
 	while (done < QUEUE_BURST && q->nb_inflight < q->limit) {
 		int rc = weir_vq_pop(&q->vq, &chain, segs, RTE_DIM(segs));
 
@@ -199,6 +202,8 @@ queue_poll(struct weir_poller *poller)
 		if (queue_serve(q, &chain, segs) < 0) {
 			weir_counter_add(&q->counters.no_request, 1);
 			weir_vq_unpop(&q->vq);
+			q->starved = true;
+			done--;
 			break;
 		}
 	}
@@ -206,12 +211,24 @@ queue_poll(struct weir_poller *poller)
 	return done;
 }
 
+/*
+ * Chains that wait in the ring for a request are no reason to stay awake: they would keep the worker
+ * spinning for as long as a backend hangs. The end of one of the queue's own requests wakes it; what
+ * others give back to a pool does not, so then it looks again after a while.
+ */
 static bool WEIR_ON_WORKER
 queue_arm(struct weir_poller *poller)
 {
 	struct device_queue *q = container_of(poller, struct device_queue, poller);
 
-	return weir_vq_arm(&q->vq);
+	poller->wake_tsc = 0;
+	if (q->vq.error != WEIR_VQ_OK || q->nb_inflight >= q->limit)
+		return false;
+	if (q->starved) {
+		poller->wake_tsc = rte_rdtsc() + rte_get_tsc_hz() / MS_PER_S * QUEUE_STARVED_MS;
+		return false;
+	}
+	return weir_vq_arm(&q->vq) || q->kickfd < 0;
 }
 
 static void WEIR_ON_WORKER
@@ -284,6 +301,7 @@ queue_up_run(void *arg)
 		return;
 	}
 	q->kickfd = s->start->kickfd;
+	q->starved = false;
 	q->tdev = s->start->tdev;
 	q->ring = s->start->ring;
 	q->mapref = s->mapref;

@@ -3,9 +3,13 @@
 """What an appliance costs that has nothing to do."""
 
 import contextlib
+import os
 import time
 
-from weirtest import SLOW, holding_fe
+import pytest
+
+from hangfs import HangFs
+from weirtest import SLOW, Fe, fe, holding_fe, wait_until
 
 SECONDS = 5
 
@@ -27,3 +31,28 @@ def test_polling_workers_do_not_sleep(weir_factory):
     sleeps = [w['sleeps'] for w in weir.rpc('weir_get_workers')]
     time.sleep(0.2)
     assert [w['sleeps'] for w in weir.rpc('weir_get_workers')] == sleeps
+
+
+@pytest.mark.skipif(not os.access('/dev/fuse', os.R_OK | os.W_OK), reason='no /dev/fuse here')
+def test_a_chain_without_request_waits_asleep_and_is_served(weir_factory):
+    """A folder that hangs has all requests; another device's chain waits in its ring."""
+    weir = weir_factory('--requests', '16')
+    weir.start_transport()
+    weir.rpc('fsdev_mem_create', name='mem0')
+    with HangFs() as hanging, contextlib.ExitStack() as stack:
+        weir.rpc('fsdev_aio_create', name='aio0', root_path=hanging.path)
+        hanging.hang()
+        for i in range(20):
+            path = weir.add_device(f'd{i}', 'aio0', queues=1)
+            stack.enter_context(Fe('stat', '-s', path, 'hello', '--timeout', '60'))
+        wait_until(lambda: weir.rpc('fsdev_get_fsdevs', name='aio0')['module_specific']
+                   ['helpers_queued'] == 8, 20, 'requests that hang')
+        waiting = stack.enter_context(Fe('ls', '-s', weir.add_device('other', 'mem0'),
+                                         '--timeout', '60'))
+        time.sleep(0.5)
+        before = weir.cpu_seconds()
+        time.sleep(2)
+        used = weir.cpu_seconds() - before
+        hanging.release()
+        waiting.wait(10 * SLOW)
+    assert used < 0.2 * 2 * SLOW, f'{100 * used / 2:.2f} % of a core'
