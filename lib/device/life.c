@@ -25,8 +25,8 @@
 
 #include "device.h"
 
-/* Callers of destroy wait this long for a backend; clients give up after 55 s at the earliest. */
-#define DESTROY_PATIENCE_MS 5000
+/* Callers wait this long for a backend; clients give up after 55 s at the earliest. */
+#define PATIENCE_MS 5000
 
 static void WEIR_ON_CONTROL
 device_op_begin(struct device *dev, const char *what, device_op_done done, void *arg)
@@ -43,6 +43,8 @@ static void __rte_format_printf(3, 4) WEIR_ON_CONTROL
 	char text[512] = "";
 	va_list ap;
 
+	dev->op_what = NULL;
+	dev->op_done = NULL;
 	if (done == NULL)
 		return;
 	if (fmt != NULL) {
@@ -50,8 +52,6 @@ static void __rte_format_printf(3, 4) WEIR_ON_CONTROL
 		vsnprintf(text, sizeof(text), fmt, ap);
 		va_end(ap);
 	}
-	dev->op_what = NULL;
-	dev->op_done = NULL;
 	done(dev->op_arg, rc, text);
 }
 
@@ -249,6 +249,7 @@ device_down_end(void *arg)
 	struct device *dev = arg;
 
 	weir_role_assume_control();
+	weir_timer_cancel(&dev->patience);
 	device_teardown(dev);
 	if (!dev->destroying) {
 		device_op_end(dev, 0, NULL);
@@ -319,6 +320,34 @@ device_down_gone(void *arg)
 		device_down_reset(dev);
 }
 
+static unsigned int
+device_stuck(const struct device *dev)
+{
+	unsigned int stuck = 0;
+
+	for (uint32_t i = 0; i < dev->nb_queues; i++) {
+		const struct queue_counters *c = &dev->queues[i].counters;
+
+		stuck += weir_counter_get(&c->detached) - weir_counter_get(&c->released);
+	}
+	return stuck;
+}
+
+/* The change is made, but the device stays busy until the old file system has let go of it. */
+static void WEIR_ON_CONTROL
+device_modify_impatient(struct weir_timer *timer)
+{
+	struct device *dev = container_of(timer, struct device, patience);
+	device_op_done done = dev->op_done;
+	char text[DEVICE_NAME_MAX + 128];
+
+	snprintf(text, sizeof(text),
+			"Connection timed out: %s is changed, but %u requests are still in its fsdev",
+			dev->name, device_stuck(dev));
+	dev->op_done = NULL;
+	done(dev->op_arg, -ETIMEDOUT, text);
+}
+
 void
 device_modify(struct device *dev, const struct device_conf *conf, device_op_done done, void *arg)
 {
@@ -333,20 +362,9 @@ device_modify(struct device *dev, const struct device_conf *conf, device_op_done
 		return;
 	}
 	/* No front end is connected: the next start sets everything up from the new values. */
+	dev->patience.expired = device_modify_impatient;
+	weir_timer_arm(&dev->patience, PATIENCE_MS);
 	dev->tport->driver->ops->dev_destroy(dev->tdev, device_down_gone);
-}
-
-static unsigned int
-device_stuck(const struct device *dev)
-{
-	unsigned int stuck = 0;
-
-	for (uint32_t i = 0; i < dev->nb_queues; i++) {
-		const struct queue_counters *c = &dev->queues[i].counters;
-
-		stuck += weir_counter_get(&c->detached) - weir_counter_get(&c->released);
-	}
-	return stuck;
 }
 
 static void WEIR_ON_CONTROL
@@ -373,7 +391,7 @@ device_destroy(struct device *dev, device_op_done done, void *arg)
 		return;
 	}
 	dev->patience.expired = device_destroy_impatient;
-	weir_timer_arm(&dev->patience, DESTROY_PATIENCE_MS);
+	weir_timer_arm(&dev->patience, PATIENCE_MS);
 	dev->tport->driver->ops->dev_destroy(dev->tdev, device_down_gone);
 }
 

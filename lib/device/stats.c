@@ -41,6 +41,14 @@ queue_stats(const struct device_queue *q)
 			"error", error == WEIR_VQ_OK ? "" : weir_vq_error_name(error));
 }
 
+static bool
+queue_is_used(const struct device_queue *q)
+{
+	return weir_counter_get(&q->counters.chains) > 0 ||
+			weir_counter_get(&q->counters.no_request) > 0 ||
+			atomic_load(&q->error) != WEIR_VQ_OK;
+}
+
 /* Under devices_lock. Queues that no guest ever used are left out. */
 static json_t *
 device_stats_one(const struct device *dev)
@@ -50,8 +58,7 @@ device_stats_one(const struct device *dev)
 	json_t *queues = json_array();
 
 	for (uint32_t i = 0; i < dev->nb_queues; i++) {
-		if (weir_counter_get(&dev->queues[i].counters.chains) > 0 ||
-				atomic_load(&dev->queues[i].error) != WEIR_VQ_OK)
+		if (queue_is_used(&dev->queues[i]))
 			json_array_append_new(queues, queue_stats(&dev->queues[i]));
 	}
 	json_object_set_new(obj, "queues", queues);
