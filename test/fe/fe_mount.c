@@ -237,6 +237,21 @@ fe_fs_max_io(const struct fe_fs *fs)
 	return max;
 }
 
+/* What was forgotten is forgotten: a DESTROY on another queue could overtake it. */
+static void
+forgets_drain(struct fe_fs *fs)
+{
+	struct fe_queue *q = &fs->queue[0];
+	struct fe_req *done;
+
+	pthread_mutex_lock(&fs->forget_lock);
+	do {
+		while (fe_queue_reap(q, &done) == 1)
+			fe_req_put(done);
+	} while (q->in_flight > 0 && fe_queue_wait(q) > 0);
+	pthread_mutex_unlock(&fs->forget_lock);
+}
+
 int
 fe_fs_destroy(struct fe_fs *fs)
 {
@@ -246,6 +261,7 @@ fe_fs_destroy(struct fe_fs *fs)
 	if (req == NULL)
 		return -EAGAIN;
 
+	forgets_drain(fs);
 	fe_req_init(req, FUSE_DESTROY, 0, 0);
 	rc = fe_req_call(req);
 	if (req->done)
