@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import csource
 
-# A file of the first may not include the header of the second.
+# A file in the folder, or below it, may not include the header.
 FORBIDDEN = [
     ('lib/base', 'weir_rpc.h'), ('lib/base', 'weir_worker.h'), ('lib/base', 'weir_fsdev.h'),
     ('lib/rpc', 'weir_stats.h'), ('lib/rpc', 'weir_worker.h'),
@@ -28,6 +28,7 @@ FORBIDDEN = [
     ('lib/virtio', 'weir_fuse.h'), ('lib/virtio', 'weir_transport.h'),
     ('lib/fsdev', 'weir_virtio.h'), ('lib/fsdev', 'weir_fuse.h'), ('lib/fsdev', 'weir_device.h'),
     ('lib/fuse', 'weir_virtio.h'), ('lib/fuse', 'weir_transport.h'), ('lib/fuse', 'weir_device.h'),
+    ('lib/fsdev', 'weir_sunrpc.h'), ('lib/sunrpc', 'weir_fsdev.h'), ('lib/sunrpc', 'weir_fuse.h'),
     ('lib/transport', 'weir_fuse.h'), ('lib/transport', 'weir_device.h'),
     ('drivers/fsdev', 'weir_virtio.h'), ('drivers/fsdev', 'weir_fuse.h'),
     ('drivers/fsdev', 'weir_transport.h'), ('drivers/fsdev', 'weir_device.h'),
@@ -69,17 +70,10 @@ def compiles(build, compiler, flags, source):
     return run.returncode == 0, run.stderr
 
 
-def flags_for(folder, flags):
-    """Own flags, or those of a sub-folder (a folder of drivers has no sources itself)."""
-    if folder in flags:
-        return flags[folder]
-    return next((flags[f] for f in sorted(flags) if f.startswith(folder + '/')), None)
-
-
 def check_alone(build, flags):
     jobs = []
     for header in csource.tracked('lib/*.h', 'drivers/*.h', 'app/*.h', 'test/*.h'):
-        own = flags_for(os.path.dirname(header), flags)
+        own = flags.get(os.path.dirname(header))
         if own is None:
             print(f'note: {header}: its folder has no source in this build')
             continue
@@ -98,18 +92,17 @@ def check_alone(build, flags):
 
 def check_order(build, flags):
     faults = checked = 0
-    for folder, header in FORBIDDEN:
-        own = flags_for(folder, flags)
-        if own is None:
-            continue
+    pairs = [(folder, header) for above, header in FORBIDDEN for folder in flags
+             if folder == above or folder.startswith(above + '/')]
+    for folder, header in pairs:
         checked += 1
-        if compiles(build, 'gcc', own, SOURCE.format(header))[0]:
+        if compiles(build, 'gcc', flags[folder], SOURCE.format(header))[0]:
             print(f'{folder}: may include {header}, against the order of the libraries',
                   file=sys.stderr)
             faults += 1
     # The other way round, so that a refusal means what it seems to: what is declared is in reach.
     for folder, header in (('lib/fsdev', 'weir_role.h'), ('lib/fuse', 'weir_fsdev.h')):
-        own = flags_for(folder, flags)
+        own = flags.get(folder)
         if own is not None:
             ok, complaint = compiles(build, 'gcc', own, SOURCE.format(header))
             if not ok:

@@ -4,7 +4,8 @@
 """count-tests.py REPORT: prints "PASSED FAILED SKIPPED" of meson's testlog.json or a JUnit file.
 
 An executable of cmocka counts as its test cases; one that says no totals counts as one test. One
-that failed without saying how (a crash, a leak, a time limit) counts as one failure more.
+that failed without saying how (a crash, a leak, a time limit) counts as one failure more. Names
+what was skipped on standard error.
 """
 
 import json
@@ -13,15 +14,19 @@ import sys
 import xml.etree.ElementTree as ET
 
 CMOCKA = re.compile(r'^\[\s+(PASSED|FAILED|SKIPPED)\s+\] (\d+) test', re.MULTILINE)
+CMOCKA_SKIPPED = re.compile(r'^\[\s+SKIPPED\s+\] ([a-z]\w+)', re.MULTILINE)
 
 
 def meson(path):
     passed = failed = skipped = 0
     with open(path, encoding='utf-8') as f:
         for row in map(json.loads, f):
+            text = row.get('stdout', '') + row.get('stderr', '')
             said = {'PASSED': 0, 'FAILED': 0, 'SKIPPED': 0}
-            for word, number in CMOCKA.findall(row.get('stdout', '') + row.get('stderr', '')):
+            for word, number in CMOCKA.findall(text):
                 said[word] += int(number)
+            for case in sorted(set(CMOCKA_SKIPPED.findall(text))):
+                print(f'SKIPPED {case}', file=sys.stderr)
             good = row['result'] in ('OK', 'SKIP', 'EXPECTEDFAIL')
             if row['result'] == 'SKIP':
                 said['SKIPPED'] = said['SKIPPED'] or 1

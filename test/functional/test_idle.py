@@ -9,7 +9,7 @@ import time
 import pytest
 
 from hangfs import HangFs
-from weirtest import SLOW, Fe, fe, holding_fe, wait_until
+from weirtest import SLOW, Fe, holding_fe, wait_until
 
 SECONDS = 5
 

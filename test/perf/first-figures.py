@@ -53,7 +53,8 @@ class Virtiofsd:
     def __enter__(self):
         self.proc = subprocess.Popen(
             [VIRTIOFSD, f'--socket-path={self.sock}', '-o', f'source={self.folder}',
-             '-o', 'cache=none'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+             '-o', 'cache=none', '-o', 'sandbox=chroot'],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}))
         weirtest.wait_until(lambda: os.path.exists(self.sock), 10, 'the socket of virtiofsd')
