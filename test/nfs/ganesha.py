@@ -54,9 +54,14 @@ EXPORT {{
     Export_Id = 1;
     Path = "{folder}";
     Pseudo = /export;
+    Attr_Expiration_Time = {attr_seconds};
     FSAL {{
         Name = VFS;
     }}
+}}
+MDCACHE {{
+    Dir_Chunk = {dir_chunk};
+    Use_Getattr_Directory_Invalidation = true;
 }}
 {mem}
 LOG {{
@@ -110,8 +115,11 @@ def free_ports(count):
 class Ganesha:
     """A server with its configuration, state and log in a directory of its own."""
 
-    def __init__(self, folder=None, mem=False, start=True):
-        """folder: what to export, made when None; mem: export /mem too."""
+    def __init__(self, folder=None, mem=False, start=True, cache=True):
+        """folder: what to export, made when None; mem: export /mem too.
+
+        Without cache it sees at once what is changed in the folder behind its back.
+        """
         self.dir = tempfile.mkdtemp(prefix='weir-ganesha-')
         # FSAL_VFS needs file handles, which an overlay has none of: rather serve from a tmpfs.
         self.own_folder = None if folder else tempfile.mkdtemp(prefix='weir-nfs-', dir='/dev/shm')
@@ -124,8 +132,11 @@ class Ganesha:
         mem_export = MEM_EXPORT.format(file_bytes=MEM_FILE_BYTES) if mem else ''
         with open(self.config, 'w') as file:
             file.write(CONFIG.format(port=self.port, mount_port=self.mount_port, plugins=PLUGINS,
-                                     run=self.dir, folder=self.folder, mem=mem_export))
+                                     run=self.dir, folder=self.folder, mem=mem_export,
+                                     attr_seconds=60 if cache else 0,
+                                     dir_chunk=128 if cache else 0))
         self.proc = None
+        self.started = 0
         if start:
             self.start()
 
@@ -155,6 +166,10 @@ class Ganesha:
 
     def start(self):
         """Starts it, also anew on the same ports, and waits until both answer."""
+        # It tells its lives, and so its write verifiers, apart by the second they began in.
+        while int(time.time()) == self.started:
+            time.sleep(0.01)
+        self.started = int(time.time())
         env = {**os.environ, 'LD_PRELOAD': SHIM}
         command = [SERVER, '-F', '-f', self.config, '-L', self.log_path,
                    '-p', os.path.join(self.dir, 'pid'), '-N', 'NIV_EVENT']
