@@ -39,7 +39,7 @@ lint worker devtools/check-worker.py
 lint length devtools/check-length.py
 lint commits devtools/check-commits.sh
 lint format devtools/check-format.sh
-lint codespell codespell --quiet-level=2 --ignore-words-list weir,inflight,ans,fo,te,nd,nmae "${text[@]}"
+lint codespell codespell --quiet-level=2 --ignore-words-list weir,acces,inflight,ans,fo,te,nd,nmae "${text[@]}"
 # Not wanted: "use find instead of ls" and "no expansion in single quotes".
 [ ${#shell[@]} -eq 0 ] || lint shellcheck shellcheck -x -e SC2012,SC2016 "${shell[@]}"
 [ ${#python[@]} -eq 0 ] || lint flake8 flake8 --max-line-length 100 "${python[@]}"
