@@ -203,6 +203,13 @@ class Ganesha:
     def freeze(self):
         """From now on it is silent, and its connections stay."""
         self.proc.send_signal(signal.SIGSTOP)
+        while not all(state == 'T' for state in self._thread_states()):
+            time.sleep(0.001)
+
+    def _thread_states(self):
+        for tid in os.listdir(f'/proc/{self.pid}/task'):
+            with open(f'/proc/{self.pid}/task/{tid}/stat') as file:
+                yield file.read().rpartition(')')[2].split()[0]
 
     def thaw(self):
         self.proc.send_signal(signal.SIGCONT)
