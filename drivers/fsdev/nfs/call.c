@@ -35,7 +35,7 @@ nfs_begin(struct weir_fsreq *req)
 	TAILQ_INIT(&ctx->calls);
 	ctx->fenced = NULL;
 	ctx->nb_fences = 0;
-	ctx->waiting = false;
+	ctx->list = NULL;
 	ctx->task = false;
 	ctx->target = NULL;
 	return ctx;
@@ -154,6 +154,7 @@ call_done(struct weir_sunrpc_call *rpc, int rc, struct weir_xdr_dec *dec)
 	struct weir_fsreq *req = call->req;
 	int res;
 
+	call->chan->silent &= rc != 0;
 	call->status = rc == 0 ? weir_xdr_get_u32(dec) : NFS3STAT_OK;
 	if (rc == 0 && dec->failed)
 		rc = -EBADMSG;
@@ -230,8 +231,7 @@ nfs_wait(struct weir_fsreq *req, weir_fsop_fn resume)
 	if (chan->stopped || (chan->client == NULL && !chan->fs->params->hard))
 		return -EIO;
 	ctx->resume = resume;
-	ctx->waiting = true;
-	TAILQ_INSERT_TAIL(&chan->waiting, ctx, wait);
+	nfs_list_add(ctx, &chan->waiting);
 	return -EINPROGRESS;
 }
 
@@ -277,10 +277,7 @@ nfs_detach(struct weir_channel *chan, struct weir_fsreq *req,
 
 	ctx->fenced = fenced;
 	ctx->nb_fences = 1;
-	if (ctx->waiting) {
-		ctx->waiting = false;
-		TAILQ_REMOVE(&nchan->waiting, ctx, wait);
-	}
+	nfs_list_del(ctx);
 	while ((call = TAILQ_FIRST(&ctx->calls)) != NULL) {
 		TAILQ_REMOVE(&ctx->calls, call, link);
 		call->req = NULL;
@@ -333,8 +330,7 @@ poll_waiting(struct nfs_chan *chan)
 	int nb = 0;
 
 	while ((ctx = TAILQ_FIRST(&chan->waiting)) != NULL && !TAILQ_EMPTY(&chan->free)) {
-		TAILQ_REMOVE(&chan->waiting, ctx, wait);
-		ctx->waiting = false;
+		nfs_list_del(ctx);
 		req = weir_fsreq_of(ctx);
 		nfs_end(req, ctx->resume(req->chan, req));
 		nb++;
@@ -353,7 +349,8 @@ nfs_chan_poll(struct nfs_chan *chan)
 		nb += poll_delayed(chan);
 	if (!TAILQ_EMPTY(&chan->waiting))
 		nb += poll_waiting(chan);
-	return nb + nfs_tasks_start(chan);
+	nb += nfs_tasks_start(chan);
+	return TAILQ_EMPTY(&chan->closing) ? nb : nb + nfs_todo_poll(chan);
 }
 
 /* Who waits for a message or a call is woken by the answer that frees one. */
@@ -367,6 +364,9 @@ nfs_chan_arm(struct nfs_chan *chan)
 		if (call->due_tsc > 0 && (wake_tsc == 0 || call->due_tsc < wake_tsc))
 			wake_tsc = call->due_tsc;
 	}
+	/* Another worker's task may be what they wait for. */
+	if (!TAILQ_EMPTY(&chan->closing))
+		wake_tsc = rte_rdtsc() + chan->tsc_per_ms;
 	chan->poller.wake_tsc = wake_tsc;
 	return (!TAILQ_EMPTY(&chan->waiting) && !TAILQ_EMPTY(&chan->free)) ||
 			(chan->todo_head != 0 && !SLIST_EMPTY(&chan->tasks));
@@ -387,8 +387,7 @@ nfs_chan_cancel(struct nfs_chan *chan)
 		nfs_end(req, call->step->result(req, call, -EIO, NULL));
 	}
 	while ((ctx = TAILQ_FIRST(&chan->waiting)) != NULL) {
-		TAILQ_REMOVE(&chan->waiting, ctx, wait);
-		ctx->waiting = false;
+		nfs_list_del(ctx);
 		nfs_end(weir_fsreq_of(ctx), -EIO);
 	}
 }

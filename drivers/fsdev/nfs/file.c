@@ -103,10 +103,6 @@ nfs_op_open(struct weir_channel *chan, struct weir_fsreq *req)
 	return nfs_call(req, (req->file->flags & O_TRUNC) != 0 ? &truncate_step : &open_step);
 }
 
-/*
- * The guest does not wait for it, and neither does whoever closes what a lost guest had open: it may
- * take as long as the server is away.
- */
 int WEIR_ON_WORKER
 nfs_op_release(struct weir_channel *chan, struct weir_fsreq *req)
 {
@@ -123,9 +119,10 @@ nfs_op_release(struct weir_channel *chan, struct weir_fsreq *req)
 	/* Sequentially consistent, as in nfs_silly_settle(): one of the two sees the other. */
 	if (atomic_fetch_sub(&node->nb_open, 1) == 1 && atomic_load(&node->silly) == NFS_SILLY_DONE)
 		todo |= NFS_TODO_REMOVE;
-	if (todo != 0)
-		nfs_todo(nchan, req->node, todo);
-	return 0;
+	if (todo == 0)
+		return 0;
+	nfs_todo(nchan, req->node, todo);
+	return nfs_todo_wait(req);
 }
 
 int WEIR_ON_WORKER

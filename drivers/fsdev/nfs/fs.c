@@ -405,6 +405,7 @@ nfs_chan_start(struct weir_channel *chan)
 	TAILQ_INIT(&nchan->free);
 	TAILQ_INIT(&nchan->delayed);
 	TAILQ_INIT(&nchan->waiting);
+	TAILQ_INIT(&nchan->closing);
 	for (i = 0; i < NFS_MAX_CALLS; i++) {
 		calls[i].chan = nchan;
 		TAILQ_INSERT_TAIL(&nchan->free, &calls[i], list);

@@ -126,6 +126,7 @@ enum nfs_silly {
 #define NFS_TODO_COMMIT (1u << 0)
 #define NFS_TODO_REMOVE (1u << 1)
 #define NFS_TODO_QUEUED (1u << 2) /**< in the list of a channel, through todo_next */
+#define NFS_TODO_ONE    (1u << 8) /**< from here on a count of tasks at work on it */
 
 /** Private bytes of a node. No pointers, as behoves the record of a table. */
 struct nfs_node {
@@ -198,15 +199,17 @@ struct nfs_found {
 	bool check; /**< somebody else's: may the caller open it? */
 };
 
+TAILQ_HEAD(nfs_ctxs, nfs_ctx);
+
 /** A request's context. */
 struct nfs_ctx {
 	struct nfs_calls calls;
+	struct nfs_ctxs *list; /**< of the channel, in which it waits; NULL: none */
 	TAILQ_ENTRY(nfs_ctx) wait;
 	const struct nfs_step *step; /**< for nfs_call() to begin when it can */
 	weir_fsop_fn resume; /**< what to do when it can go on */
 	void (*fenced)(struct weir_fsreq *req);
 	uint32_t nb_fences;
-	bool waiting; /**< in the channel's list */
 	bool task; /**< nobody's request: a background task */
 	struct weir_node *target; /**< open file whose name is taken away, with a reference */
 	union {
@@ -224,10 +227,10 @@ struct nfs_ctx {
 			bool seek, reverified, emitted;
 		} dir;
 		uint64_t unstable; /**< COMMIT: nfs_node.unstable when it was sent */
+		uint64_t deadline_tsc; /**< RELEASE: until when it waits for its node's tasks */
 	};
 };
 static_assert(sizeof(struct nfs_ctx) <= WEIR_FSREQ_CTX_SIZE, "a request's context is too large");
-TAILQ_HEAD(nfs_ctxs, nfs_ctx);
 
 /** A task that no guest waits for. */
 struct nfs_task {
@@ -247,6 +250,8 @@ struct nfs_chan {
 	struct nfs_ctxs waiting; /**< for a call, or for the export to be mounted */
 	SLIST_HEAD(, nfs_task) tasks; /**< idle ones */
 	uint64_t todo_head, todo_tail; /**< nodes with something to do, by handle */
+	struct nfs_ctxs closing; /**< RELEASEs that wait for tasks, by deadline */
+	bool silent; /**< since the last one waited for nothing the server has not answered */
 	bool stopped;
 
 	/* Read by anybody. */
@@ -270,6 +275,21 @@ static inline struct nfs_ctx *
 nfs_ctx_of(struct weir_fsreq *req)
 {
 	return weir_fsreq_ctx(req);
+}
+
+static inline void
+nfs_list_add(struct nfs_ctx *ctx, struct nfs_ctxs *list)
+{
+	ctx->list = list;
+	TAILQ_INSERT_TAIL(list, ctx, wait);
+}
+
+static inline void
+nfs_list_del(struct nfs_ctx *ctx)
+{
+	if (ctx->list != NULL)
+		TAILQ_REMOVE(ctx->list, ctx, wait);
+	ctx->list = NULL;
 }
 
 static inline struct nfs_node *
@@ -383,6 +403,10 @@ void WEIR_ON_WORKER nfs_file_opened(struct weir_fsreq *req, struct weir_node *no
 /* task.c */
 /** Has a task do what is in todo (NFS_TODO_) to the node, as soon as it can. */
 void WEIR_ON_WORKER nfs_todo(struct nfs_chan *chan, struct weir_node *node, uint32_t todo);
+/** Has a RELEASE wait, but not long, until nothing is to be done to its node. @return as a verb. */
+int WEIR_ON_WORKER nfs_todo_wait(struct weir_fsreq *req);
+/** Ends those that have waited long enough. @return how many. */
+int WEIR_ON_WORKER nfs_todo_poll(struct nfs_chan *chan);
 /** Starts tasks while there are nodes and idle tasks. @return how many. */
 int WEIR_ON_WORKER nfs_tasks_start(struct nfs_chan *chan);
 void WEIR_ON_WORKER nfs_task_end(struct weir_fsreq *req, int res);

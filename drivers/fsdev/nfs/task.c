@@ -3,12 +3,20 @@
  */
 
 /*
- * What is done after the last close, for nobody: uncommitted data are committed, names of ours are
- * removed. The nodes themselves are the queue, each in the list of one channel at most, so that any
- * number of them can wait for a server that is away. A task borrows the machinery of requests.
+ * What is done after the last close: uncommitted data are committed, names of ours are removed. The
+ * nodes themselves are the queue, each in the list of one channel at most, so that any number of
+ * them can wait for a server that is away. A task borrows the machinery of requests.
+ *
+ * A guest that has closed a file may remove its directory next, so RELEASE waits for the task; but
+ * not long, for whoever closes what a lost guest had open must come to an end, and not at all once
+ * a server has kept one waiting in vain, until it answers something.
  */
 
+#include <rte_cycles.h>
+
 #include "nfs.h"
+
+#define CLOSING_MS 1000
 
 static int WEIR_ON_WORKER
 task_step(struct nfs_task *task)
@@ -40,6 +48,7 @@ task_run(struct nfs_task *task)
 		res = task_step(task);
 	if (res == -EINPROGRESS)
 		return;
+	atomic_fetch_sub(&nfs_node_of(task->req.node)->todo, NFS_TODO_ONE);
 	nfs_node_put(chan, task->req.node);
 	SLIST_INSERT_HEAD(&chan->tasks, task, next);
 }
@@ -82,8 +91,46 @@ todo_pop(struct nfs_chan *chan, uint32_t *todo)
 
 	weir_node_put(dev, node);
 	chan->todo_head = priv->todo_next;
-	*todo = atomic_exchange(&priv->todo, 0) & ~NFS_TODO_QUEUED;
+	/* Counted before its bits go, so that whoever waits sees one or the other. */
+	atomic_fetch_add(&priv->todo, NFS_TODO_ONE);
+	*todo = atomic_fetch_and(&priv->todo, ~(NFS_TODO_ONE - 1)) & (NFS_TODO_QUEUED - 1);
 	return node;
+}
+
+int WEIR_ON_WORKER
+nfs_todo_wait(struct weir_fsreq *req)
+{
+	struct nfs_chan *chan = nfs_chan_of(req);
+	struct nfs_ctx *ctx = nfs_begin(req);
+
+	if (chan->silent || chan->client == NULL ||
+			weir_sunrpc_client_state(chan->client) != WEIR_SUNRPC_CONNECTED)
+		return 0;
+	ctx->deadline_tsc = rte_rdtsc() + CLOSING_MS * chan->tsc_per_ms;
+	nfs_list_add(ctx, &chan->closing);
+	return -EINPROGRESS;
+}
+
+int WEIR_ON_WORKER
+nfs_todo_poll(struct nfs_chan *chan)
+{
+	const uint64_t now = rte_rdtsc();
+	struct nfs_ctx *ctx, *next;
+	struct weir_fsreq *req;
+	int nb = 0;
+
+	for (ctx = TAILQ_FIRST(&chan->closing); ctx != NULL; ctx = next) {
+		next = TAILQ_NEXT(ctx, wait);
+		req = weir_fsreq_of(ctx);
+		if (now >= ctx->deadline_tsc)
+			chan->silent = true;
+		else if (!chan->silent && atomic_load(&nfs_node_of(req->node)->todo) != 0)
+			continue;
+		nfs_list_del(ctx);
+		nfs_end(req, 0);
+		nb++;
+	}
+	return nb;
 }
 
 int WEIR_ON_WORKER
@@ -105,8 +152,12 @@ nfs_tasks_start(struct nfs_chan *chan)
 void WEIR_ON_WORKER
 nfs_todo_drop(struct nfs_chan *chan)
 {
+	struct weir_node *node;
 	uint32_t todo;
 
-	while (chan->todo_head != 0)
-		nfs_node_put(chan, todo_pop(chan, &todo));
+	while (chan->todo_head != 0) {
+		node = todo_pop(chan, &todo);
+		atomic_fetch_sub(&nfs_node_of(node)->todo, NFS_TODO_ONE);
+		nfs_node_put(chan, node);
+	}
 }
