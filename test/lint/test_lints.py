@@ -230,10 +230,10 @@ def test_count_of_cmocka_and_of_a_crash(tree):
     rows = [{'result': 'OK', 'stdout': '[  PASSED  ] 5 test(s).\n'},
             {'result': 'FAIL', 'stdout': '[  PASSED  ] 2 test(s).\n',
              'stderr': '[  FAILED  ] 3 test(s), listed below:\n'},
-            {'result': 'FAIL', 'stdout': 'Segmentation fault\n'}, {'result': 'SKIP'},
+            {'result': 'FAIL', 'stdout': 'Segmentation fault\n'}, {'result': 'SKIP', 'name': 'x'},
             {'result': 'OK', 'stdout': ''}]
     tree.write('testlog.json', '\n'.join(map(json.dumps, rows)))
-    assert tree.lint('count-tests.py', 'testlog.json') == (0, '8 4 1\n')
+    assert tree.lint('count-tests.py', 'testlog.json') == (0, 'SKIPPED all of x\n8 4 1\n')
 
 
 def test_count_of_no_report_is_a_failure(tree):
