@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#ifndef NFS_LIAR_H
+#define NFS_LIAR_H
+
+/*
+ * An NFS server, MOUNT included, that answers well until it is told to lie: then some of its replies
+ * are cut, stretched, repeated, delayed, swapped or altered, as a seed has it. Its tree is endless:
+ * the first letter of a name says what it is (f: a file of NFS_LIAR_BYTES bytes, d: a directory, l: a
+ * symbolic link).
+ */
+
+#include <stdint.h>
+
+#define NFS_LIAR_BYTES 100000
+#define NFS_LIAR_NAMES 40 /* in each directory */
+
+/* Starts the server in a thread of its own. @return its port, or 0. */
+uint16_t nfs_liar_start(void);
+void nfs_liar_stop(void);
+
+/* From now on per_mille of the replies are lies; which and how follows from seed. */
+void nfs_liar_lie(uint32_t seed, unsigned int per_mille);
+
+/* The byte at off of each of its files. */
+static inline uint8_t
+nfs_liar_byte(uint64_t off)
+{
+	return (uint8_t)((off * UINT64_C(2654435761)) >> 11);
+}
+
+/* How many lies were told. */
+unsigned int nfs_liar_lies(void);
+
+/* The next reply to a procedure of NFS has this status instead, and that many more. */
+void nfs_liar_refuse(uint32_t proc, uint32_t status, unsigned int nb);
+
+#endif /* NFS_LIAR_H */
