@@ -44,6 +44,7 @@ export_up(const char *more)
 			port, port, more);
 	if (fsc_rpc("fsdev_nfs_create", params, message) != 0)
 		fail_msg("%s", message);
+	weir_role_assume_control();
 	fsc_open_session(&fsc, weir_fsdev_find("liar"));
 	root = weir_fsdev_root(fsc.dev);
 }
