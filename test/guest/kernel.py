@@ -6,7 +6,9 @@
     kernel.py [PACKAGE...]    prepares what the tests boot, or the packages named
 
 The cache ($XDG_CACHE_HOME/weir or /var/cache/weir) keeps, for each meta package, vmlinuz, the
-modules that a guest loads at boot, and the initial file system made of them.
+modules that a guest loads at boot, the initial file system made of them, the modules that a guest
+can load later (lib/modules), and the programs of Debian's NFS server (sbin), whose own installation
+would start one on this machine.
 """
 
 import glob
@@ -25,6 +27,12 @@ MULTI_QUEUE = 'linux-image-6.12-amd64'
 
 # In load order; what they depend on is found by modprobe.
 MODULES = ('virtio_pci', 'virtio_rng', '9pnet_virtio', '9p', 'overlay', 'virtiofs')
+# For modprobe in a running guest.
+ON_REQUEST = ('virtio_net', 'veth', 'dummy', 'tcp_diag', 'nfsd', 'nfs', 'nfsv3')
+# Package and what of it is wanted.
+PROGRAMS = ('nfs-kernel-server', ('exportfs', 'rpc.mountd', 'rpc.nfsd'))
+# A folder of the cache that says otherwise was made by another version, and is made anew.
+CONTENTS = f'{MODULES} {ON_REQUEST} {PROGRAMS}'
 
 
 def cache_dir():
@@ -49,34 +57,54 @@ def real_package(meta):
     return None
 
 
-def unpack(package, into):
-    """Downloads the package and unpacks it into a folder; returns the kernel's version."""
+def download(package, into):
+    """Downloads the package and unpacks it into a folder."""
     with tempfile.TemporaryDirectory() as work:
         run('apt-get', '-qq', '-o', 'APT::Sandbox::User=root', 'download', package, cwd=work)
         run('dpkg-deb', '-x', glob.glob(f'{work}/*.deb')[0], into)
-    version = os.listdir(f'{into}/lib/modules')[0]
-    # The package has no modules.dep: its installation would make it.
-    run('depmod', '-b', into, version)
-    return version
 
 
-def copy_modules(root, version, into):
-    """Copies the modules of MODULES and all they need, numbered in load order."""
+def module_paths(root, version, modules):
+    """The files of the modules and of all they need, in load order."""
     paths = []
-    for module in MODULES:
+    for module in modules:
         for row in run('modprobe', '-d', root, '-S', version, '-D', module).splitlines():
-            if row.startswith('insmod '):
-                path = row.split()[1]
-                if path not in paths:
-                    paths.append(path)
-    os.mkdir(into)
-    for n, path in enumerate(paths):
-        name = f'{into}/{n:02}-{os.path.basename(path)}'
-        if path.endswith('.xz'):
-            with lzma.open(path) as src, open(name[:-3], 'wb') as dst:
-                shutil.copyfileobj(src, dst)
-        else:
-            shutil.copy(path, name)
+            if row.startswith('insmod ') and row.split()[1] not in paths:
+                paths.append(row.split()[1])
+    return paths
+
+
+def copy_module(path, into):
+    """Copies a module, unpacked, to a file whose name ends in .ko."""
+    if path.endswith('.xz'):
+        with lzma.open(path) as src, open(into, 'wb') as dst:
+            shutil.copyfileobj(src, dst)
+    else:
+        shutil.copy(path, into)
+
+
+def copy_modules(root, version, kernel):
+    """MODULES, numbered in load order; and with them what modprobe finds in the guest."""
+    os.mkdir(f'{kernel}/modules')
+    for n, path in enumerate(module_paths(root, version, MODULES)):
+        name = os.path.basename(path).removesuffix('.xz')
+        copy_module(path, f'{kernel}/modules/{n:02}-{name}')
+    folder = f'{kernel}/lib/modules/{version}'
+    os.makedirs(folder)
+    for path in module_paths(root, version, MODULES + ON_REQUEST):
+        copy_module(path, f'{folder}/{os.path.basename(path).removesuffix(".xz")}')
+    for name in ('modules.order', 'modules.builtin', 'modules.builtin.modinfo'):
+        shutil.copy(f'{root}/lib/modules/{version}/{name}', folder)
+    run('depmod', '-b', kernel, version)
+
+
+def copy_programs(kernel):
+    package, names = PROGRAMS
+    os.mkdir(f'{kernel}/sbin')
+    with tempfile.TemporaryDirectory() as root:
+        download(package, root)
+        for name in names:
+            shutil.copy(f'{root}/usr/sbin/{name}', f'{kernel}/sbin')
 
 
 def make_initrd(kernel):
@@ -97,22 +125,42 @@ def make_initrd(kernel):
     os.rename(new, initrd)
 
 
+def is_current(kernel):
+    try:
+        with open(f'{kernel}/contents', encoding='utf-8') as f:
+            return f.read() == CONTENTS
+    except FileNotFoundError:
+        return False
+
+
+def make(package, kernel, work):
+    """Makes the folder of a kernel in work, and puts it in its place when it is complete."""
+    os.mkdir(f'{work}/kernel')
+    download(package, f'{work}/root')
+    version = os.listdir(f'{work}/root/lib/modules')[0]
+    # The package has no modules.dep: its installation would make it.
+    run('depmod', '-b', f'{work}/root', version)
+    copy_modules(f'{work}/root', version, f'{work}/kernel')
+    copy_programs(f'{work}/kernel')
+    shutil.copy(f'{work}/root/boot/vmlinuz-{version}', f'{work}/kernel/vmlinuz')
+    with open(f'{work}/kernel/contents', 'w', encoding='utf-8') as f:
+        f.write(CONTENTS)
+    if os.path.exists(kernel):
+        os.rename(kernel, f'{work}/old')
+    os.rename(f'{work}/kernel', kernel)
+
+
 def prepare(meta=STOCK):
     """Returns the folder that holds vmlinuz and initrd.gz, or None if there is no such package."""
     kernel = os.path.join(cache_dir(), meta)
-    if not os.path.exists(f'{kernel}/vmlinuz'):
+    if not is_current(kernel):
         package = real_package(meta)
         if package is None:
             return None
         print(f'fetching {package}', flush=True)
         os.makedirs(cache_dir(), exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
-            os.mkdir(f'{work}/kernel')
-            version = unpack(package, f'{work}/root')
-            copy_modules(f'{work}/root', version, f'{work}/kernel/modules')
-            shutil.copy(f'{work}/root/boot/vmlinuz-{version}', f'{work}/kernel/vmlinuz')
-            shutil.rmtree(kernel, ignore_errors=True)
-            os.rename(f'{work}/kernel', kernel)
+            make(package, kernel, work)
     make_initrd(kernel)
     return kernel
 

@@ -67,6 +67,15 @@ mount_tag()
 	mount -t virtiofs "$1" "/mnt/$1"
 }
 
+# forward_up: brings up the interface behind the ports that the host forwards (Guest.forward).
+forward_up()
+{
+	/usr/sbin/modprobe virtio_net
+	ip link set lo up
+	ip addr add 10.0.2.15/24 dev eth0
+	ip link set eth0 up
+}
+
 # fio with a summary line instead of pages; the job ends at the first wrong block.
 fio_run()
 {

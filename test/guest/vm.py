@@ -3,11 +3,14 @@
 # Copyright (c) 2026 the weir authors
 """Boots a guest under QEMU with virtio-fs devices of any vhost-user server; runs a script in it.
 
-    vm.py [--device TAG=SOCKET[,QUEUES]]... [--keep DIR] [--timeout S] SCRIPT
+    vm.py [--device TAG=SOCKET[,QUEUES]]... [--forward HOST:GUEST]... [--keep DIR] [--timeout S]
+          SCRIPT
 
-No KVM, no network, no privileges beyond reading the host's files. The script runs as root in the
-guest, where the host's root is visible (writes stay in the guest's memory) and /out is one folder
-shared with the host. Exit status: the script's, or 99 if the guest crashed or ran out of time.
+No KVM, no privileges beyond reading the host's files. No network, unless ports of the guest are
+forwarded to the host's loopback; then the guest has an interface, and reaches nobody by it. The
+script runs as root in the guest, where the host's root is visible (writes stay in the guest's
+memory) and /out is one folder shared with the host. Exit status: the script's, or 99 if the guest
+crashed or ran out of time.
 """
 
 import argparse
@@ -49,13 +52,18 @@ class Device:
 
 
 class Guest:
-    """One QEMU. `out` is the folder shared with the guest; `run` in it is what the guest runs."""
+    """One QEMU. `out` is the folder shared with the guest; `run` in it is what the guest runs.
 
-    def __init__(self, out, devices, meta=kernel.STOCK, cpus=1, mem_mb=768):
+    forward: pairs of a TCP port of 127.0.0.1 and the port of the guest that answers there, once the
+    guest has called forward_up (lib.sh).
+    """
+
+    def __init__(self, out, devices, meta=kernel.STOCK, cpus=1, mem_mb=768, forward=()):
         self.out = out
         self.devices = devices
         self.cpus = cpus
         self.mem_mb = mem_mb
+        self.forward = forward
         self.boot = kernel.prepare(meta)
         if self.boot is None:
             raise GuestError(f'there is no {meta}')
@@ -74,7 +82,7 @@ class Guest:
             '-smp', str(self.cpus), '-m', f'{self.mem_mb}M',
             '-object', f'memory-backend-memfd,id=mem,size={self.mem_mb}M,share=on',
             '-kernel', f'{self.boot}/vmlinuz', '-initrd', f'{self.boot}/initrd.gz',
-            '-append', CMDLINE, '-serial', f'file:{self.console}',
+            '-append', f'{CMDLINE} weir_kernel={self.boot}', '-serial', f'file:{self.console}',
             '-qmp', f'unix:{self.out}/qmp,server=on,wait=off', '-device', 'virtio-rng-pci',
             '-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap',
             '-device', 'virtio-9p-pci,fsdev=host,mount_tag=host',
@@ -82,6 +90,11 @@ class Guest:
             '-device', 'virtio-9p-pci,fsdev=out,mount_tag=out']
         for n, device in enumerate(self.devices):
             argv += device.args(n)
+        if self.forward:
+            ports = ''.join(f',hostfwd=tcp:127.0.0.1:{host}-:{guest}'
+                            for host, guest in self.forward)
+            argv += ['-netdev', f'user,id=net,restrict=on{ports}',
+                     '-device', 'virtio-net-pci,netdev=net,romfile=']
         with open(os.path.join(self.out, 'qemu.log'), 'wb') as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self
@@ -179,10 +192,17 @@ def device_arg(text):
     return Device(tag, path, int(queues or 1))
 
 
+def forward_arg(text):
+    host, _, guest = text.partition(':')
+    return int(host), int(guest)
+
+
 def main():
     parser = argparse.ArgumentParser(description='run a script in a guest with virtio-fs devices')
     parser.add_argument('--device', action='append', default=[], type=device_arg,
                         metavar='TAG=SOCKET[,QUEUES]')
+    parser.add_argument('--forward', action='append', default=[], type=forward_arg,
+                        metavar='HOST:GUEST', help='TCP ports')
     parser.add_argument('--kernel', default=kernel.STOCK, metavar='PACKAGE')
     parser.add_argument('--cpus', type=int, default=1)
     parser.add_argument('--timeout', type=int, default=240, metavar='SECONDS')
@@ -194,7 +214,7 @@ def main():
     out = args.keep or tempfile.mkdtemp(prefix='weir-guest-')
     os.makedirs(out, exist_ok=True)
     try:
-        with Guest(out, args.device, args.kernel, args.cpus) as guest:
+        with Guest(out, args.device, args.kernel, args.cpus, forward=args.forward) as guest:
             guest.start(script)
             status = guest.wait(args.timeout)
             print(guest.read('console'), end='')
