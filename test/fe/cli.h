@@ -46,6 +46,8 @@ int cmd_info(struct cli *cli);
 int cmd_hold(struct cli *cli);
 int cmd_check(struct cli *cli);
 int cmd_hostile(struct cli *cli);
+int cmd_load(struct cli *cli);
+int cmd_shell(struct cli *cli);
 int cmd_bench(struct cli *cli);
 
 /** Mounts by the options; prints what went wrong. @return 0 or an errno. */
@@ -56,6 +58,12 @@ int cli_unmount(struct cli *cli, struct fe_fs *fs, int exit_code);
 
 /** True when name is one of the comma-separated words of list, which may be NULL. */
 bool cli_listed(const char *list, const char *name);
+
+/**
+ * The folder and the last name of a path, which stays the caller's. The folder's node is walked to.
+ * @return 0 or as fe_walk().
+ */
+int tree_split(struct fe_queue *q, const char *path, uint64_t *parent, const char **name);
 
 /** Removes a name and all below it. @return 0 or the first error. */
 int tree_remove(struct fe_queue *q, uint64_t parent, const char *name);

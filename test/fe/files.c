@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,30 +15,6 @@
 /* Sub-commands that do one thing to one path, for scripts. */
 
 #define DIR_BYTES 65536u
-
-/* The folder and the last name of a path; the folder's node is walked to. */
-static int
-path_split(struct fe_queue *q, const char *path, uint64_t *parent, const char **name)
-{
-	const char *slash = strrchr(path, '/');
-	struct fuse_entry_out entry;
-	char *folder;
-	int rc;
-
-	*name = slash == NULL ? path : slash + 1;
-	if (slash == NULL || slash == path) {
-		*parent = FE_ROOT;
-		return 0;
-	}
-	folder = strndup(path, slash - path);
-	if (folder == NULL)
-		return -ENOMEM;
-	rc = fe_walk(q, folder, &entry);
-	free(folder);
-	if (rc == 0)
-		*parent = entry.nodeid;
-	return rc;
-}
 
 /* Mounts, runs fn on the operand, unmounts, and says what failed. */
 static int
@@ -167,7 +142,7 @@ put(struct fe_queue *q, char **args)
 	const char *name;
 	int rc;
 
-	rc = path_split(q, args[0], &parent, &name);
+	rc = tree_split(q, args[0], &parent, &name);
 	if (rc == 0)
 		rc = fe_create(q, parent, name, O_WRONLY | O_TRUNC, S_IFREG | 0644, &entry, &fh);
 	if (rc < 0)
@@ -191,7 +166,7 @@ make_dir(struct fe_queue *q, char **args)
 	struct fuse_entry_out entry;
 	uint64_t parent;
 	const char *name;
-	int rc = path_split(q, args[0], &parent, &name);
+	int rc = tree_split(q, args[0], &parent, &name);
 
 	return rc < 0 ? rc : fe_mkdir(q, parent, name, 0755, &entry);
 }
@@ -207,7 +182,7 @@ remove_path(struct fe_queue *q, char **args)
 {
 	uint64_t parent;
 	const char *name;
-	int rc = path_split(q, args[0], &parent, &name);
+	int rc = tree_split(q, args[0], &parent, &name);
 
 	return rc < 0 ? rc : tree_remove(q, parent, name);
 }
@@ -223,10 +198,10 @@ move(struct fe_queue *q, char **args)
 {
 	uint64_t from, to;
 	const char *old, *new;
-	int rc = path_split(q, args[0], &from, &old);
+	int rc = tree_split(q, args[0], &from, &old);
 
 	if (rc == 0)
-		rc = path_split(q, args[1], &to, &new);
+		rc = tree_split(q, args[1], &to, &new);
 	return rc < 0 ? rc : fe_rename(q, from, old, to, new);
 }
 

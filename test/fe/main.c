@@ -27,6 +27,8 @@ static const struct {
 	{ "hold", cmd_hold, "[PATH...]: open files, mount, say so, wait for end of input" },
 	{ "check", cmd_check, "file system semantics, one line a check" },
 	{ "bench", cmd_bench, "WORKLOAD: load for --seconds, latency and CPU" },
+	{ "load", cmd_load, "read|write|storm: verified work until standard input ends" },
+	{ "shell", cmd_shell, "requests by line: what is asked on standard input is answered" },
 	{ "hostile", cmd_hostile, "--count malformed messages, rings and requests" },
 };
 

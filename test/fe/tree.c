@@ -9,6 +9,29 @@
 
 #include "cli.h"
 
+int
+tree_split(struct fe_queue *q, const char *path, uint64_t *parent, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	struct fuse_entry_out entry;
+	char *folder;
+	int rc;
+
+	*name = slash == NULL ? path : slash + 1;
+	if (slash == NULL || slash == path) {
+		*parent = FE_ROOT;
+		return 0;
+	}
+	folder = strndup(path, slash - path);
+	if (folder == NULL)
+		return -ENOMEM;
+	rc = fe_walk(q, folder, &entry);
+	free(folder);
+	if (rc == 0)
+		*parent = entry.nodeid;
+	return rc;
+}
+
 /* Names that one pass over a directory collected. */
 struct tree_names {
 	char (*name)[NAME_MAX + 1];
