@@ -11,7 +11,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import weirtest  # noqa: E402  (its folder is on the path from here on)
+import nfstest  # noqa: E402  (its folder is on the path from here on)
+import weirtest  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -81,3 +82,12 @@ def tmpfs_folder():
     path = tempfile.mkdtemp(prefix='weir-folder-', dir='/dev/shm')
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def server():
+    """An nfs-ganesha that sees at once what is done in its folder."""
+    if not nfstest.can_serve():
+        pytest.skip('no nfs-ganesha can run here')
+    with nfstest.Ganesha(cache=False) as ganesha:
+        yield ganesha
