@@ -8,6 +8,7 @@ it. By hand: ganesha.py [--folder DIR], and it serves until it is interrupted.
 """
 
 import argparse
+import ctypes
 import os
 import shutil
 import signal
@@ -88,6 +89,32 @@ EXPORT {{
 
 def is_installed():
     return os.access(SERVER, os.X_OK) and os.access(SHIM, os.R_OK) and os.geteuid() == 0
+
+
+class FileHandle(ctypes.Structure):
+    """struct file_handle of name_to_handle_at(2)."""
+
+    _fields_ = [('bytes', ctypes.c_uint), ('type', ctypes.c_int), ('handle', ctypes.c_char * 128)]
+
+
+def can_export(folder):
+    """Whether FSAL_VFS can: files there have handles (on an overlay they may not) and we may open
+    them by handle (which takes CAP_DAC_READ_SEARCH, and containers may lack).
+    """
+    if not is_installed():
+        return False
+    libc = ctypes.CDLL(None)
+    handle, mount = FileHandle(bytes=128), ctypes.c_int()
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if libc.name_to_handle_at(at, b'.', ctypes.byref(handle), ctypes.byref(mount), 0) != 0:
+            return False
+        fd = libc.open_by_handle_at(at, ctypes.byref(handle), os.O_RDONLY)
+        if fd >= 0:
+            os.close(fd)
+        return fd >= 0
+    finally:
+        os.close(at)
 
 
 def free_ports(count):

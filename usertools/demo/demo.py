@@ -6,6 +6,7 @@ if the guest saw another content than the host.
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import shutil
@@ -17,12 +18,14 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[:0] = [f'{ROOT}/test/guest', f'{ROOT}/test/functional']
+sys.path[:0] = [f'{ROOT}/test/guest', f'{ROOT}/test/functional', f'{ROOT}/test/nfs']
 
+import ganesha  # noqa: E402
 import vm  # noqa: E402
 import weirtest  # noqa: E402
 
-GUEST_SECONDS = 150
+GUEST_SECONDS = 240
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def say(started, text):
@@ -79,52 +82,129 @@ def follow(guest):
         time.sleep(0.2)
 
 
-def print_counts(weir):
-    """What weir counted of the device and of its workers."""
-    stat = weir.rpc('virtio_fs_device_get_stat', dev_name='demo')[0]['fuse']
-    print(f'       {"operation":<12}{"count":>8}{"errors":>8}{"avg us":>10}{"p99 us":>10}')
-    for name, op in sorted(stat['ops'].items(), key=lambda item: -item[1]['count']):
-        latency = op['latency_us']
-        print(f'       {name:<12}{op["count"]:>8}{op["errors"]:>8}'
-              f'{latency["avg"]:>10.1f}{latency["p99"]:>10.1f}')
-    print(f'       read by the guest {stat["bytes_read"] / 1e6:.1f} MB, '
-          f'written {stat["bytes_written"] / 1e6:.1f} MB')
+def print_operations(weir, tags):
+    """What guests asked of each device, beside each other: times are from queue to queue."""
+    stats = {tag: weir.rpc('virtio_fs_device_get_stat', dev_name=tag)[0]['fuse'] for tag in tags}
+    print('       ' + ' ' * 12 + ''.join(f'{tag:>32}' for tag in tags))
+    head = f'{"count":>12}{"avg us":>10}{"p99 us":>10}'
+    print(f'       {"operation":<12}' + head * len(tags))
+    counts = {}
+    for stat in stats.values():
+        for name, op in stat['ops'].items():
+            counts[name] = counts.get(name, 0) + op['count']
+    for name in sorted(counts, key=counts.get, reverse=True):
+        line = f'{name:<12}'
+        for stat in stats.values():
+            op = stat['ops'].get(name)
+            if op is None:
+                line += ' ' * 32
+                continue
+            latency = op['latency_us']
+            line += f'{op["count"]:>12}{latency["avg"]:>10.1f}{latency["p99"]:>10.1f}'
+        print('       ' + line.rstrip())
+    for tag, stat in stats.items():
+        print(f'       {tag}: read by the guest {stat["bytes_read"] / 1e6:.1f} MB, '
+              f'written {stat["bytes_written"] / 1e6:.1f} MB')
+
+
+def print_nfs_calls(weir):
+    """What it took weir to answer: remote calls, with the server's time in them."""
+    nfs = weir.rpc('fsdev_get_fsdevs', name='remote')['module_specific']
+    print(f'       {"NFS call":<12}{"count":>12}{"avg us":>10}{"p99 us":>10}{"errors":>8}'
+          f'{"MB sent":>10}{"MB recvd":>10}')
+    for proc in sorted(nfs['procedures'], key=lambda p: -p['calls']):
+        rtt = proc['rtt_us']
+        print(f'       {proc["name"]:<12}{proc["calls"]:>12}{rtt["avg"]:>10.1f}{rtt["p99"]:>10.1f}'
+              f'{proc["errors"]:>8}{proc["bytes_sent"] / 1e6:>10.1f}'
+              f'{proc["bytes_received"] / 1e6:>10.1f}')
+    print(f'       {nfs["state"]}, {nfs["reconnects"]} reconnects, '
+          f'{nfs["lost_writes"]} lost writes, {nfs["objects"]} objects held')
+
+
+def print_workers(weir):
     for worker in weir.rpc('weir_get_workers'):
         print(f'       worker on lcore {worker["lcore"]}: {worker["busy_percent"]:.1f} % busy, '
               f'{worker["asleep_percent"]:.1f} % asleep')
 
 
-def demonstrate(started, folder, out):
-    share = os.path.join(folder, 'share')
-    os.mkdir(share)
-    source_tree(f'{out}/tree.tar')
-    huge = weirtest.hugepages_free()
-    with weirtest.Weir(memory=weirtest.HUGEPAGES if huge else weirtest.ORDINARY_PAGES) as weir:
-        memory = 'hugepages' if huge else 'ordinary pages (no hugepages are free)'
-        say(started, f'weir runs, on {memory}; its folder {share}')
-        rpc(weir, 'virtio_fs_transport_create', '-t', 'DOCA')
-        rpc(weir, 'virtio_fs_transport_start', '-t', 'DOCA')
-        rpc(weir, 'fsdev_aio_create', 'share', share)
-        rpc(weir, 'virtio_fs_device_create', '--transport-name', 'DOCA', '--dev-name', 'demo',
-            '--tag', 'demo', '--fsdev', 'share', '--queue-size', '1024',
-            '--num-request-queues', '1')
-        rpc(weir, 'virtio_fs_device_start', '--dev-name', 'demo')
-        say(started, 'a guest boots: QEMU without KVM, Debian\'s kernel as it is')
-        with vm.Guest(out, [vm.Device('demo', weir.socket_of('demo'))]) as guest:
-            with open(f'{ROOT}/usertools/demo/guest.sh', encoding='utf-8') as f:
-                guest.start(f.read())
-            if follow(guest) != 0:
-                raise RuntimeError(f'the guest failed\n{guest.tail()}')
-            seen = guest.read('checksum').strip()
-        say(started, 'the host looks into the folder')
-        here = checksum(f'{share}/tree')
-        print(f'       checksum here   {here}')
+def nfs_folder(folder):
+    """Where a server can find what it exports: beside the local folder, else in memory."""
+    for parent in (folder, '/dev/shm'):
+        if ganesha.can_export(parent):
+            return tempfile.mkdtemp(prefix='weir-demo-nfs-', dir=parent)
+    return None
+
+
+def serve(weir, tag, *create):
+    """A file system and a device on it."""
+    rpc(weir, *create)
+    rpc(weir, 'virtio_fs_device_create', '--transport-name', 'DOCA', '--dev-name', tag,
+        '--tag', tag, '--fsdev', create[1], '--queue-size', '1024', '--num-request-queues', '1')
+    rpc(weir, 'virtio_fs_device_start', '--dev-name', tag)
+
+
+def boot_and_work(weir, folders, out):
+    """The guest does its work on each tag; what it wrote must be what the folders hold."""
+    devices = [vm.Device(tag, weir.socket_of(tag)) for tag in folders]
+    with vm.Guest(out, devices) as guest:
+        with open(f'{ROOT}/usertools/demo/guest.sh', encoding='utf-8') as f:
+            guest.start(f'tags="{" ".join(folders)}"\n' + f.read())
+        if follow(guest) != 0:
+            raise RuntimeError(f'the guest failed\n{guest.tail()}')
+        seen = guest.read('checksum').strip()
+    for tag, folder in folders.items():
+        here = checksum(f'{folder}/tree')
+        print(f'       checksum of {tag}, on the host {here}')
         if here != seen:
-            raise RuntimeError('the guest wrote something else than the folder holds')
-        say(started, 'what weir counted')
-        print_counts(weir)
+            raise RuntimeError(f'the guest wrote something else than {folder} holds')
+
+
+def show_weir(started, weir, local, server, out):
+    folders = {'local': local}
+    rpc(weir, 'virtio_fs_transport_create', '-t', 'DOCA')
+    rpc(weir, 'virtio_fs_transport_start', '-t', 'DOCA')
+    serve(weir, 'local', 'fsdev_aio_create', 'folder', local)
+    if server is not None:
+        folders['nfs'] = server.folder
+        serve(weir, 'nfs', 'fsdev_nfs_create', 'remote', '127.0.0.1', '/export',
+              '--port', str(server.port), '--mount-port', str(server.mount_port))
+    say(started, 'a guest boots: QEMU without KVM, Debian\'s kernel as it is')
+    boot_and_work(weir, folders, out)
+    say(started, 'what weir counted')
+    print_operations(weir, list(folders))
+    if server is not None:
+        print_nfs_calls(weir)
+    print_workers(weir)
+
+
+def demonstrate(started, folder, exported, out):
+    local = os.path.join(folder, 'local')
+    os.mkdir(local)
+    source_tree(f'{out}/tree.tar')
+    with contextlib.ExitStack() as stack:
+        server = None
+        if exported is not None:
+            server = stack.enter_context(ganesha.Ganesha(exported, start=False))
+            server.start()
+            say(started, f'nfs-ganesha runs; it exports {exported} on port {server.port}')
+        else:
+            say(started, f'WITHOUT NFS: it takes root, {ganesha.SERVER}, and a folder with handles')
+        huge = weirtest.hugepages_free()
+        memory = weirtest.HUGEPAGES if huge else weirtest.ORDINARY_PAGES
+        weir = stack.enter_context(weirtest.Weir(memory=memory, wait=False))
+        weir.wait_for_rpc()
+        what = 'hugepages' if huge else 'ordinary pages (no hugepages are free)'
+        say(started, f'weir runs, on {what}; its local folder {local}')
+        show_weir(started, weir, local, server, out)
         weir.stop()
         say(started, 'weir ended with exit status 0')
+
+
+def interrupted(signum, _):
+    """However it ends, weir, the server and the guest end with it, once."""
+    for sig in ENDS:
+        signal.signal(sig, signal.SIG_IGN)
+    sys.exit(128 + signum)
 
 
 def main():
@@ -133,13 +213,13 @@ def main():
     parser.add_argument('--keep', action='store_true')
     args = parser.parse_args()
     started = time.monotonic() - args.since
-    # However it ends, weir and the guest end with it.
-    for sig in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sig, lambda *_: sys.exit(1))
+    for sig in ENDS:
+        signal.signal(sig, interrupted)
     folder = tempfile.mkdtemp(prefix='weir-demo-', dir=weirtest.BUILD)
     out = tempfile.mkdtemp(prefix='weir-out-')
+    exported = nfs_folder(folder)
     try:
-        demonstrate(started, folder, out)
+        demonstrate(started, folder, exported, out)
         say(started, 'the demo succeeded')
         return 0
     except (RuntimeError, vm.GuestError, weirtest.RpcError, AssertionError, OSError) as e:
@@ -147,10 +227,10 @@ def main():
         return 1
     finally:
         if args.keep:
-            print(f'       kept: {folder}/share, and the guest\'s console in {out}')
+            print(f'       kept: {folder}, {exported}, and the guest\'s console in {out}')
         else:
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.rmtree(out, ignore_errors=True)
+            for path in (folder, exported or folder, out):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 if __name__ == '__main__':
