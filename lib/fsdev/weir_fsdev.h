@@ -217,6 +217,7 @@ struct weir_fsdev_limits {
 	bool parallel_dirops;
 	bool atomic_o_trunc; /**< OPEN with O_TRUNC truncates itself */
 	bool export_support; /**< LOOKUP of "." and ".." works on any directory */
+	bool handle_killpriv; /**< set-id bits fall by themselves with what a caller writes or cuts */
 };
 
 /** @name Management, on control

@@ -68,6 +68,7 @@ enum fuse_opcode {
 #define FUSE_READDIRPLUS_AUTO (1ULL << 14)
 #define FUSE_ASYNC_DIO        (1ULL << 15)
 #define FUSE_PARALLEL_DIROPS  (1ULL << 18)
+#define FUSE_HANDLE_KILLPRIV  (1ULL << 19)
 #define FUSE_MAX_PAGES        (1ULL << 22)
 #define FUSE_INIT_EXT         (1ULL << 30)
 

@@ -115,10 +115,9 @@ weir_fuse_session_maintain(struct weir_fuse_session *sess)
 }
 
 /*
- * What this file system offers. Flags that are left out on purpose: WRITEBACK_CACHE and
- * HANDLE_KILLPRIV (the guest would trust us with times and set-id bits), EXPLICIT_INVAL_DATA (needs
- * notifications), NO_OPEN_SUPPORT (files have state here), POSIX_LOCKS and FLOCK_LOCKS (locks stay
- * within the guest). DONT_MASK is asked for because only where the file is made is it known whether
+ * What this file system offers. Flags that are left out on purpose: WRITEBACK_CACHE (the guest would
+ * trust us with times), EXPLICIT_INVAL_DATA (needs notifications), NO_OPEN_SUPPORT (files have state
+ * here), POSIX_LOCKS and FLOCK_LOCKS (locks stay within the guest). DONT_MASK is asked for because only where the file is made is it known whether
  * a default ACL replaces the umask, so the file system gets both, as weir_fsreq.in.create says.
  */
 static uint64_t
@@ -136,6 +135,8 @@ session_offer(const struct weir_fuse_session *sess)
 		flags |= FUSE_ATOMIC_O_TRUNC;
 	if (limits->export_support)
 		flags |= FUSE_EXPORT_SUPPORT;
+	if (limits->handle_killpriv)
+		flags |= FUSE_HANDLE_KILLPRIV;
 	return flags;
 }
 

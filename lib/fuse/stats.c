@@ -36,6 +36,7 @@ static const struct {
 	{ FUSE_READDIRPLUS_AUTO, "readdirplus_auto" },
 	{ FUSE_ASYNC_DIO, "async_dio" },
 	{ FUSE_PARALLEL_DIROPS, "parallel_dirops" },
+	{ FUSE_HANDLE_KILLPRIV, "handle_killpriv" },
 	{ FUSE_MAX_PAGES, "max_pages" },
 	{ FUSE_INIT_EXT, "init_ext" },
 };

@@ -394,6 +394,7 @@ fake_create(struct weir_fsdev *dev, const void *params)
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
 		.export_support = true,
+		.handle_killpriv = true,
 	};
 	const uint64_t key[2] = { 1, S_IFDIR };
 	bool ok;

@@ -54,7 +54,8 @@ init_flags_are_what_both_sides_offer(void **state)
 	const uint64_t ours = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_EXPORT_SUPPORT |
 			FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA |
 			FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO |
-			FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT;
+			FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV | FUSE_MAX_PAGES |
+			FUSE_INIT_EXT;
 	struct fuse_init_out out;
 
 	assert_int_equal(guest_init(39, LINUX_FLAGS, &out), sizeof(out));

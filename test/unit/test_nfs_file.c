@@ -227,6 +227,30 @@ squashed_callers_are_somebody_else(void **state)
 	assert_int_equal(chmod(nfs_host(""), 0755), 0);
 }
 
+/* Or by the guest's kernel, if all act as user 0: no server does it then. */
+static void
+set_id_bits_fall_at_the_server_when_another_writes(void **state)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+
+	assert_true(weir_fsdev_limits(nfsc.dev)->handle_killpriv);
+	nfs_host_write("suid", "1", 1);
+	assert_int_equal(chmod(nfs_host("suid"), 06777), 0);
+	entry = nfs_look("suid");
+	nfsc.cred.uid = nfsc.cred.gid = 1000;
+	assert_int_equal(fsc_open(&nfsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY, &file), 0);
+	nfs_fill(0, 10);
+	assert_int_equal(fsc_io(&nfsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), 10);
+	assert_int_equal(nfs_host_stat("suid").st_mode, S_IFREG | 0777);
+	nfsc.cred.uid = nfsc.cred.gid = 0;
+	nfs_close(&entry, file);
+	unlink(nfs_host("suid"));
+	nfs_export_down();
+	nfs_export_up("nfs0", ", \"squash\": \"all\", \"anonuid\": 0, \"anongid\": 0");
+	assert_false(weir_fsdev_limits(nfsc.dev)->handle_killpriv);
+}
+
 static void
 requests_larger_than_rsize_and_wsize_are_split(void **state)
 {
@@ -300,6 +324,7 @@ main(int argc, char *argv[])
 		TEST(name_that_keeps_an_open_file_cannot_be_removed),
 		TEST(permissions_are_those_of_the_caller),
 		TEST(squashed_callers_are_somebody_else),
+		TEST(set_id_bits_fall_at_the_server_when_another_writes),
 		TEST(requests_larger_than_rsize_and_wsize_are_split),
 		TEST(what_one_guest_closed_another_sees_on_open),
 	};

@@ -296,6 +296,12 @@ nfs_fs_create(struct weir_fsdev *dev, const void *args)
 		.readdirplus = params->readdirplus,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
+		/*
+		 * The server drops set-id bits when it sees who writes. The guest would do so by a
+		 * SETATTR in the writer's name, which is the owner's to do. A user 0 who stands for
+		 * all may do it, and is the one for whom the server does not.
+		 */
+		.handle_killpriv = params->squash != NFS_SQUASH_ALL || params->anonuid != 0,
 	};
 	struct nfs_fs *fs = fs_new(dev, params);
 	int rc = -ENOMEM;
