@@ -23,6 +23,8 @@
 #define MAX_CONNS     16
 #define MAX_RECORD    (2u << 20)
 #define HEADER        28 /* record mark and the header of a reply that was accepted */
+#define MAX_REFUSALS  8
+#define NOENT         2
 
 struct conn {
 	int fd;
@@ -36,6 +38,11 @@ struct reply {
 	uint32_t len;
 };
 
+struct refusal {
+	uint32_t proc, status;
+	unsigned int nb; /* 0: none */
+};
+
 static struct {
 	int listen_fd, stop_fd;
 	pthread_t thread;
@@ -43,8 +50,14 @@ static struct {
 	struct reply out, kept;
 	_Atomic uint32_t seed;
 	_Atomic unsigned int per_mille, lies;
-	_Atomic uint32_t refuse_proc, refuse_status, refuse_nb;
-} liar;
+	_Atomic unsigned int resent, calls[NFSPROC3_NB];
+	_Atomic bool terse;
+	uint8_t *dropped; /* the last call that was */
+	uint32_t dropped_len;
+
+	pthread_mutex_t lock; /* of the rest */
+	struct refusal refusals[MAX_REFUSALS];
+} liar = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static uint32_t
 rnd(void)
@@ -72,25 +85,76 @@ nfs_liar_lies(void)
 }
 
 void
+nfs_liar_refuse_then(uint32_t proc, uint32_t status, unsigned int nb)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&liar.lock);
+	for (i = 0; i < MAX_REFUSALS && liar.refusals[i].nb > 0; i++)
+		;
+	if (i == MAX_REFUSALS)
+		abort();
+	liar.refusals[i] = (struct refusal){ .proc = proc, .status = status, .nb = nb };
+	pthread_mutex_unlock(&liar.lock);
+}
+
+void
 nfs_liar_refuse(uint32_t proc, uint32_t status, unsigned int nb)
 {
-	atomic_store(&liar.refuse_proc, proc);
-	atomic_store(&liar.refuse_status, status);
-	atomic_store(&liar.refuse_nb, nb);
+	pthread_mutex_lock(&liar.lock);
+	memset(liar.refusals, 0, sizeof(liar.refusals));
+	pthread_mutex_unlock(&liar.lock);
+	nfs_liar_refuse_then(proc, status, nb);
+}
+
+unsigned int
+nfs_liar_resent(void)
+{
+	return atomic_load(&liar.resent);
+}
+
+unsigned int
+nfs_liar_calls(uint32_t proc)
+{
+	return atomic_load(&liar.calls[proc]);
+}
+
+void
+nfs_liar_be_terse(bool terse)
+{
+	atomic_store(&liar.terse, terse);
+}
+
+static enum nfs3_type
+kind_type(char kind)
+{
+	switch (kind) {
+	case 'd':
+		return NFS3_DIR;
+	case 'l':
+		return NFS3_LNK;
+	case 'p':
+		return NFS3_FIFO;
+	case 'c':
+		return NFS3_CHR;
+	default:
+		return NFS3_REG;
+	}
 }
 
 /* A handle is the kind of file and a number. */
 static void
 put_attr(struct weir_xdr_enc *enc, char kind, uint32_t number)
 {
-	weir_xdr_put_u32(enc, kind == 'd' ? NFS3_DIR : kind == 'l' ? NFS3_LNK : NFS3_REG);
+	weir_xdr_put_u32(enc, kind_type(kind));
 	weir_xdr_put_u32(enc, 0644);
 	weir_xdr_put_u32(enc, 1);
 	weir_xdr_put_u32(enc, 0);
 	weir_xdr_put_u32(enc, 0);
 	weir_xdr_put_u64(enc, kind == 'f' ? NFS_LIAR_BYTES : 100);
 	weir_xdr_put_u64(enc, 4096);
-	weir_xdr_put_u64(enc, 0);
+	weir_xdr_put_u32(enc, kind == 'c' ? 1 : 0);
+	weir_xdr_put_u32(enc, kind == 'c' ? 3 : 0);
 	weir_xdr_put_u64(enc, 7);
 	weir_xdr_put_u64(enc, number);
 	for (unsigned int i = 0; i < 6; i++)
@@ -143,7 +207,7 @@ get_name(struct weir_xdr_dec *dec, uint32_t *number)
 	*number = 5381;
 	for (uint32_t i = 0; name != NULL && i < len; i++)
 		*number = *number * 33 + name[i];
-	return name != NULL && len > 0 && (name[0] == 'd' || name[0] == 'l') ? (char)name[0] : 'f';
+	return name != NULL && len > 0 && strchr("dlpcn", name[0]) != NULL ? (char)name[0] : 'f';
 }
 
 static void
@@ -241,21 +305,36 @@ answer_fsstat(struct weir_xdr_enc *enc, uint32_t number)
 }
 
 static void
+answer_lookup(struct weir_xdr_dec *dec, struct weir_xdr_enc *enc)
+{
+	uint32_t number;
+	char kind = get_name(dec, &number);
+
+	weir_xdr_put_u32(enc, kind == 'n' ? NOENT : NFS3STAT_OK);
+	if (kind != 'n') {
+		put_handle(enc, kind, number);
+		if (atomic_load(&liar.terse))
+			weir_xdr_put_u32(enc, false);
+		else
+			put_post_attr(enc, kind, number);
+	}
+	weir_xdr_put_u32(enc, false);
+}
+
+static void
 answer_nfs(uint32_t proc, struct weir_xdr_dec *dec, struct weir_xdr_enc *enc)
 {
 	uint32_t number, made;
 	char kind = get_handle(dec, &number);
 
+	if (proc == NFSPROC3_LOOKUP) {
+		answer_lookup(dec, enc);
+		return;
+	}
 	weir_xdr_put_u32(enc, NFS3STAT_OK);
 	switch (proc) {
 	case NFSPROC3_GETATTR:
 		put_attr(enc, kind, number);
-		break;
-	case NFSPROC3_LOOKUP:
-		kind = get_name(dec, &made);
-		put_handle(enc, kind, made);
-		put_post_attr(enc, kind, made);
-		weir_xdr_put_u32(enc, false);
 		break;
 	case NFSPROC3_ACCESS:
 		put_post_attr(enc, kind, number);
@@ -324,22 +403,48 @@ answer_mount(uint32_t proc, struct weir_xdr_enc *enc)
 	weir_xdr_put_u32(enc, 1);
 }
 
+/* What a call is to be answered with instead of what is true: false, nothing. */
 static bool
-is_refused(uint32_t proc)
+is_refused(uint32_t proc, uint32_t *status)
 {
-	if (atomic_load(&liar.refuse_nb) == 0 || atomic_load(&liar.refuse_proc) != proc)
-		return false;
-	atomic_fetch_sub(&liar.refuse_nb, 1);
-	return true;
+	struct refusal *refusal = NULL;
+	unsigned int i;
+
+	pthread_mutex_lock(&liar.lock);
+	for (i = 0; i < MAX_REFUSALS && refusal == NULL; i++)
+		if (liar.refusals[i].nb > 0 && liar.refusals[i].proc == proc)
+			refusal = &liar.refusals[i];
+	if (refusal != NULL) {
+		*status = refusal->status;
+		refusal->nb--;
+	}
+	pthread_mutex_unlock(&liar.lock);
+	return refusal != NULL;
 }
 
-/* The good reply to a call, in liar.out. */
 static void
+remember_dropped(const uint8_t *call, uint32_t len)
+{
+	memcpy(liar.dropped, call, len);
+	liar.dropped_len = len;
+}
+
+/* Is it the call that was dropped before? */
+static void
+count_resent(const uint8_t *call, uint32_t len)
+{
+	if (len == liar.dropped_len && memcmp(call, liar.dropped, len) == 0)
+		atomic_fetch_add(&liar.resent, 1);
+	liar.dropped_len = 0;
+}
+
+/* The good reply to a call, in liar.out. @return false: there is none. */
+static bool
 answer(const uint8_t *call, uint32_t len)
 {
 	struct weir_xdr_dec dec = { .buf = call, .len = len };
 	struct weir_xdr_enc enc = { .buf = liar.out.bytes, .size = MAX_RECORD };
-	uint32_t xid = weir_xdr_get_u32(&dec), program, proc, skip;
+	uint32_t xid = weir_xdr_get_u32(&dec), program, proc, skip, status;
 
 	weir_xdr_get_u64(&dec); /* a call, of RPC version 2 */
 	program = weir_xdr_get_u32(&dec);
@@ -354,13 +459,22 @@ answer(const uint8_t *call, uint32_t len)
 	weir_xdr_put_u32(&enc, 1);
 	for (unsigned int i = 0; i < 4; i++)
 		weir_xdr_put_u32(&enc, 0);
-	if (program == MOUNT_PROGRAM)
+	if (program == MOUNT_PROGRAM) {
 		answer_mount(proc, &enc);
-	else if (proc != NFSPROC3_NULL && is_refused(proc))
-		weir_xdr_put_u32(&enc, atomic_load(&liar.refuse_status));
-	else if (proc != NFSPROC3_NULL)
-		answer_nfs(proc, &dec, &enc);
+	} else if (proc != NFSPROC3_NULL && proc < NFSPROC3_NB) {
+		atomic_fetch_add(&liar.calls[proc], 1);
+		count_resent(call, len);
+		if (!is_refused(proc, &status)) {
+			answer_nfs(proc, &dec, &enc);
+		} else if (status != NFS_LIAR_DROP) {
+			weir_xdr_put_u32(&enc, status);
+		} else {
+			remember_dropped(call, len);
+			return false;
+		}
+	}
 	liar.out.len = enc.len;
+	return true;
 }
 
 static void
@@ -500,7 +614,8 @@ conn_answer(struct conn *conn, uint32_t len)
 {
 	bool ok = true;
 
-	answer(conn->in + 4, len);
+	if (!answer(conn->in + 4, len))
+		return false;
 	if (rnd() % 1000 < atomic_load(&liar.per_mille))
 		ok = send_lie(conn->fd);
 	else
@@ -580,6 +695,7 @@ nfs_liar_start(void)
 	/* Room for a reply that is stretched. */
 	liar.out.bytes = calloc(1, MAX_RECORD + 8192);
 	liar.kept.bytes = calloc(1, MAX_RECORD + 8192);
+	liar.dropped = malloc(MAX_RECORD);
 	for (unsigned int i = 0; i < MAX_CONNS; i++)
 		liar.conns[i] = (struct conn){ .fd = -1, .in = malloc(MAX_RECORD) };
 	if (liar.listen_fd < 0 || liar.stop_fd < 0 ||
@@ -603,6 +719,7 @@ nfs_liar_stop(void)
 	}
 	free(liar.out.bytes);
 	free(liar.kept.bytes);
+	free(liar.dropped);
 	close(liar.listen_fd);
 	close(liar.stop_fd);
 }

@@ -6,11 +6,13 @@
 
 /*
  * An NFS server, MOUNT included, that answers well until it is told to lie: then some of its replies
- * are cut, stretched, repeated, delayed, swapped or altered, as a seed has it. Its tree is endless:
- * the first letter of a name says what it is (f: a file of NFS_LIAR_BYTES bytes, d: a directory, l: a
- * symbolic link).
+ * are cut, stretched, repeated, delayed, swapped or altered, as a seed has it. Its tree is endless and
+ * never changes: the first letter of a name says what it is (d: a directory, l: a symbolic link to
+ * "target", p: a pipe, c: a character device 1:3, n: nothing, all others: a file of NFS_LIAR_BYTES
+ * bytes), and the rest which one.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NFS_LIAR_BYTES 100000
@@ -33,7 +35,23 @@ nfs_liar_byte(uint64_t off)
 /* How many lies were told. */
 unsigned int nfs_liar_lies(void);
 
-/* The next reply to a procedure of NFS has this status instead, and that many more. */
+/* Instead of a status: the connection is closed when the call has come. */
+#define NFS_LIAR_DROP 4242
+
+/*
+ * The next nb replies to a procedure of NFS have this status instead; forgets what was to come. What
+ * nfs_liar_refuse_then() adds happens after it, as far as the procedure is the same.
+ */
 void nfs_liar_refuse(uint32_t proc, uint32_t status, unsigned int nb);
+void nfs_liar_refuse_then(uint32_t proc, uint32_t status, unsigned int nb);
+
+/* How often the call behind one that was dropped was the same to the last bit, xid included. */
+unsigned int nfs_liar_resent(void);
+
+/* Calls of a procedure of NFS. */
+unsigned int nfs_liar_calls(uint32_t proc);
+
+/* From now on LOOKUP says nothing about attributes, which it need not. */
+void nfs_liar_be_terse(bool terse);
 
 #endif /* NFS_LIAR_H */

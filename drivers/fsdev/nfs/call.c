@@ -99,6 +99,7 @@ nfs_call_get(struct weir_fsreq *req, const struct nfs_step *step)
 	call->delay_ms = 0;
 	call->delayed_ms = 0;
 	call->delayed = false;
+	call->resent = false;
 	TAILQ_INSERT_TAIL(&nfs_ctx_of(req)->calls, call, link);
 	return call;
 }
@@ -164,6 +165,8 @@ call_done(struct weir_sunrpc_call *rpc, int rc, struct weir_xdr_dec *dec)
 		call_put(call);
 		return;
 	}
+	/* What is sent after JUKEBOX is a new call to the server, but not to us. */
+	call->resent |= rpc->resent;
 	if (call->status == NFS3STAT_JUKEBOX && call_jukebox(call))
 		return;
 	rc = rc < 0 ? call_errno(rc) : nfs_errno(call->status);

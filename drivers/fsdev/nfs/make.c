@@ -5,7 +5,8 @@
 /*
  * New objects. Made GUARDED, so that a name of somebody else's is noticed; only O_EXCL is made
  * EXCLUSIVE, which a server can tell from another's even if it has started anew in between. All
- * other calls that were sent twice and meet an object take it for their own if it is of their kind.
+ * other calls that were sent twice and meet an object take it for their own if it is as they would
+ * have made it.
  */
 
 #include <errno.h>
@@ -39,6 +40,19 @@ symlink_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc 
 	nfs3_put_symlink(enc, &nfs_node_of(req->node)->fh, req->name, &sattr, req->newname);
 }
 
+/* As Linux has it in struct fuse_mknod_in: new_encode_dev(). */
+static uint32_t
+rdev_major(uint32_t rdev)
+{
+	return (rdev >> 8) & 0xfff;
+}
+
+static uint32_t
+rdev_minor(uint32_t rdev)
+{
+	return (rdev & 0xff) | ((rdev >> 12) & 0xfff00);
+}
+
 static enum nfs3_type
 mknod_type(uint32_t mode)
 {
@@ -63,7 +77,7 @@ mknod_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc *e
 	const uint32_t rdev = req->in.create.rdev;
 
 	nfs3_put_mknod(enc, &nfs_node_of(req->node)->fh, req->name, mknod_type(req->in.create.mode),
-			&sattr, (rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
+			&sattr, rdev_major(rdev), rdev_minor(rdev));
 }
 
 static void
@@ -95,6 +109,47 @@ make_type(const struct weir_fsreq *req)
 }
 
 static void
+made_fh_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc *enc)
+{
+	nfs3_put_fh(enc, &nfs_ctx_of(req)->found.obj.fh);
+}
+
+static int WEIR_ON_WORKER
+made_readlink_result(
+		struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
+{
+	struct nfs3_readlink_res res;
+
+	if (rc == 0)
+		rc = nfs3_get_readlink(dec, &res);
+	if (rc < 0)
+		return rc;
+	if (res.len != strlen(req->newname) || memcmp(res.target, req->newname, res.len) != 0)
+		return -EEXIST;
+	return nfs_found_go(req);
+}
+
+static const struct nfs_step made_readlink_step = { NFSPROC3_READLINK, made_fh_args,
+	made_readlink_result };
+
+/* Symbolic links are made for locks too: another one's target is another. */
+int WEIR_ON_WORKER
+nfs_made_check(struct weir_fsreq *req)
+{
+	struct nfs_found *found = &nfs_ctx_of(req)->found;
+	const struct nfs3_attr *attr = &found->obj.attr.attr;
+	const uint32_t type = make_type(req), rdev = req->in.create.rdev;
+
+	found->made = false;
+	if (attr->type != type)
+		return -EEXIST;
+	if ((type == NFS3_CHR || type == NFS3_BLK) &&
+			(attr->major != rdev_major(rdev) || attr->minor != rdev_minor(rdev)))
+		return -EEXIST;
+	return type == NFS3_LNK ? nfs_call(req, &made_readlink_step) : nfs_found_go(req);
+}
+
+static void
 made_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc *enc)
 {
 	nfs3_put_name(enc, &nfs_node_of(req->node)->fh, req->name);
@@ -103,14 +158,13 @@ made_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc *en
 static int WEIR_ON_WORKER
 made_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
-	struct nfs3_obj *obj = &nfs_ctx_of(req)->found.obj;
+	struct nfs_found *found = &nfs_ctx_of(req)->found;
 
 	if (rc == 0)
-		rc = nfs3_get_lookup(dec, obj);
+		rc = nfs3_get_lookup(dec, &found->obj);
 	if (rc < 0)
 		return rc == -ENOENT ? -EEXIST : rc;
-	if (obj->attr.there && obj->attr.attr.type != make_type(req))
-		return -EEXIST;
+	found->made = true;
 	return nfs_found_go(req);
 }
 
@@ -121,7 +175,7 @@ make_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_x
 {
 	struct nfs_found *found = &nfs_ctx_of(req)->found;
 
-	if (rc == -EEXIST && call->rpc.resent)
+	if (rc == -EEXIST && call->resent)
 		return nfs_call(req, &made_step);
 	if (rc == 0)
 		rc = nfs3_get_create(dec, &found->obj);
@@ -172,7 +226,10 @@ nfs_op_mknod(struct weir_channel *chan, struct weir_fsreq *req)
 	}
 }
 
-/* Somebody else's file, or ours from a call that was sent twice: opened as such. */
+/*
+ * Somebody else's file, or ours from a call that was sent twice: opened as such. Whoever has made a
+ * file may write to it whatever its mode, which ACCESS does not know; the server judges each call.
+ */
 static int WEIR_ON_WORKER
 create_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
@@ -180,8 +237,8 @@ create_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir
 
 	if (rc == -EEXIST) {
 		if ((req->file->flags & O_EXCL) != 0)
-			return call->rpc.resent ? nfs_call(req, &made_step) : rc;
-		found->check = true;
+			return call->resent ? nfs_call(req, &made_step) : rc;
+		found->check = !call->resent;
 		found->truncate = (req->file->flags & O_TRUNC) != 0;
 		return nfs_found_go(req);
 	}

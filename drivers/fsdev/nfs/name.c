@@ -169,6 +169,8 @@ nfs_found_go(struct weir_fsreq *req)
 		return nfs_call(req, &found_setattr_step);
 	if (!found->obj.attr.there)
 		return nfs_call(req, &found_getattr_step);
+	if (found->made)
+		return nfs_made_check(req);
 	if (req->op == WEIR_FSOP_CREATE) {
 		rc = found_openable(&found->obj.attr.attr);
 		if (rc < 0)
@@ -207,7 +209,7 @@ nfs_op_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 static int WEIR_ON_WORKER
 remove_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
-	return rc == -ENOENT && call->rpc.resent ? 0 : rc;
+	return rc == -ENOENT && call->resent ? 0 : rc;
 }
 
 static const struct nfs_step remove_step = { NFSPROC3_REMOVE, name_args, remove_result };
@@ -253,7 +255,7 @@ static const struct nfs_step renamed_step = { NFSPROC3_LOOKUP, newname_args, ren
 static int WEIR_ON_WORKER
 rename_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
-	return rc == -ENOENT && call->rpc.resent ? nfs_call(req, &renamed_step) : rc;
+	return rc == -ENOENT && call->resent ? nfs_call(req, &renamed_step) : rc;
 }
 
 static const struct nfs_step rename_step = { NFSPROC3_RENAME, rename_args, rename_result };
@@ -293,7 +295,7 @@ link_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_x
 {
 	struct nfs_found *found = &nfs_ctx_of(req)->found;
 
-	if (rc == -EEXIST && call->rpc.resent)
+	if (rc == -EEXIST && call->resent)
 		return nfs_call(req, &linked_step);
 	if (rc == 0)
 		rc = nfs3_get_link(dec, &found->obj.attr);

@@ -187,6 +187,7 @@ struct nfs_call {
 	uint64_t due_tsc;
 	bool delayed; /**< in the channel's list */
 	bool kept; /**< sent anew by its result function */
+	bool resent; /**< sent more than once, so the server may have carried it out before */
 };
 TAILQ_HEAD(nfs_calls, nfs_call);
 
@@ -195,6 +196,7 @@ struct nfs_found {
 	struct nfs3_obj obj;
 	uint64_t verifier; /**< of an EXCLUSIVE create */
 	bool exclusive; /**< the object is ours and wants its attributes */
+	bool made; /**< ours, from a call that was sent twice, if it is as it was asked for */
 	bool truncate; /**< somebody else's, and to be emptied */
 	bool check; /**< somebody else's: may the caller open it? */
 };
@@ -378,6 +380,8 @@ int WEIR_ON_WORKER nfs_rename_plain(struct weir_fsreq *req);
 int WEIR_ON_WORKER nfs_found_go(struct weir_fsreq *req);
 
 /* make.c */
+/** Goes on if what was found can be what was to be made; -EEXIST if not. */
+int WEIR_ON_WORKER nfs_made_check(struct weir_fsreq *req);
 int WEIR_ON_WORKER nfs_op_mkdir(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER nfs_op_mknod(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER nfs_op_symlink(struct weir_channel *chan, struct weir_fsreq *req);
