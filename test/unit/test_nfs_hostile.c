@@ -380,6 +380,23 @@ exclusive_create_goes_without_where_it_is_not_to_be_had(void **state)
 	fsc_put(&fsc, entry.node);
 }
 
+static void
+open_file_is_kept_where_lookup_tells_no_attributes(void **state)
+{
+	unsigned int removed = nfs_liar_calls(NFSPROC3_REMOVE);
+	struct weir_entry entry = look("f1");
+	struct weir_file *file;
+
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDWR, &file), 0);
+	nfs_liar_be_terse(true);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "f1"), 0);
+	nfs_liar_be_terse(false);
+	assert_int_equal(nfs_liar_calls(NFSPROC3_REMOVE), removed);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	assert_int_equal(nfs_liar_calls(NFSPROC3_REMOVE), removed + 1);
+	fsc_put(&fsc, entry.node);
+}
+
 #define TEST(name, up) cmocka_unit_test_setup_teardown(name, up, teardown)
 
 int
@@ -391,6 +408,7 @@ main(void)
 		TEST(busy_server_is_not_waited_for_by_a_detached_request, setup),
 		TEST(directory_goes_on_when_its_cookie_is_no_longer_known, setup),
 		TEST(exclusive_create_goes_without_where_it_is_not_to_be_had, setup),
+		TEST(open_file_is_kept_where_lookup_tells_no_attributes, setup),
 		TEST(lies_become_errors_and_nothing_else, setup_soft),
 	};
 	int rc;

@@ -112,7 +112,7 @@ silly_rename_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr
 static int WEIR_ON_WORKER
 silly_rename_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
-	if (rc == -ENOENT && call->rpc.resent)
+	if (rc == -ENOENT && call->resent)
 		rc = 0;
 	nfs_silly_settle(req, rc == 0 ? NFS_SILLY_DONE : NFS_SILLY_NONE);
 	return rc == 0 && req->op == WEIR_FSOP_RENAME ? nfs_rename_plain(req) : rc;
@@ -134,7 +134,7 @@ silly_link_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_e
 static int WEIR_ON_WORKER
 silly_link_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
-	if (rc < 0 && !(rc == -EEXIST && call->rpc.resent))
+	if (rc < 0 && !(rc == -EEXIST && call->resent))
 		return nfs_call(req, &silly_rename_step);
 	nfs_silly_settle(req, NFS_SILLY_DONE);
 	return nfs_rename_plain(req);
@@ -175,6 +175,44 @@ target_found(struct weir_fsreq *req, struct weir_node *node)
 	return silly_plain(req);
 }
 
+static int WEIR_ON_WORKER
+target_known(struct weir_fsreq *req)
+{
+	const struct nfs3_obj *obj = &nfs_ctx_of(req)->found.obj;
+	struct weir_node *node;
+	int rc;
+
+	if (obj->attr.attr.type != NFS3_REG)
+		return silly_plain(req);
+	rc = nfs_node_get(nfs_chan_of(req), &obj->fh, &obj->attr.attr, &node);
+	if (rc == -EAGAIN) {
+		weir_fsreq_retry(req, NULL);
+		return -EINPROGRESS;
+	}
+	return rc < 0 ? rc : target_found(req, node);
+}
+
+static void
+target_fh_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc *enc)
+{
+	nfs3_put_fh(enc, &nfs_ctx_of(req)->found.obj.fh);
+}
+
+/* Gone since LOOKUP: so it is nothing that could be kept. */
+static int WEIR_ON_WORKER
+target_getattr_result(
+		struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
+{
+	if (rc == -ESTALE)
+		return silly_plain(req);
+	if (rc == 0)
+		rc = nfs3_get_getattr(dec, &nfs_ctx_of(req)->found.obj.attr.attr);
+	return rc < 0 ? rc : target_known(req);
+}
+
+static const struct nfs_step target_getattr_step = { NFSPROC3_GETATTR, target_fh_args,
+	target_getattr_result };
+
 static void
 target_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc *enc)
 {
@@ -184,23 +222,15 @@ target_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc *
 static int WEIR_ON_WORKER
 target_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
-	struct weir_node *node;
-	struct nfs3_obj obj;
+	struct nfs3_obj *obj = &nfs_ctx_of(req)->found.obj;
 
 	if (rc == -ENOENT)
 		return req->op == WEIR_FSOP_RENAME ? silly_plain(req) : rc;
 	if (rc == 0)
-		rc = nfs3_get_lookup(dec, &obj);
+		rc = nfs3_get_lookup(dec, obj);
 	if (rc < 0)
 		return rc;
-	if (!obj.attr.there || obj.attr.attr.type != NFS3_REG)
-		return silly_plain(req);
-	rc = nfs_node_get(nfs_chan_of(req), &obj.fh, &obj.attr.attr, &node);
-	if (rc == -EAGAIN) {
-		weir_fsreq_retry(req, NULL);
-		return -EINPROGRESS;
-	}
-	return rc < 0 ? rc : target_found(req, node);
+	return obj->attr.there ? target_known(req) : nfs_call(req, &target_getattr_step);
 }
 
 static const struct nfs_step target_step = { NFSPROC3_LOOKUP, target_args, target_result };
