@@ -36,26 +36,53 @@ thread_read(struct cpu_thread *thread, int pid, int tid)
 	return got == 1 ? 0 : -EIO;
 }
 
-int
-cpu_sample_take(struct cpu_sample *sample, int pid)
+static void sample_add(struct cpu_sample *sample, int pid);
+
+/* Children of one thread. Kernels without this file have no children for us. */
+static void
+sample_add_children(struct cpu_sample *sample, int pid, int tid)
+{
+	char path[64];
+	FILE *file;
+	int child;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tid);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return;
+	while (fscanf(file, "%d", &child) == 1)
+		sample_add(sample, child);
+	fclose(file);
+}
+
+static void
+sample_add(struct cpu_sample *sample, int pid)
 {
 	struct dirent *entry;
 	char path[64];
 	DIR *dir;
 
-	memset(sample, 0, sizeof(*sample));
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	dir = opendir(path);
 	if (dir == NULL)
-		return -errno;
+		return;
 	while ((entry = readdir(dir)) != NULL && sample->nb < CPU_MAX_THREADS) {
 		int tid = strtol(entry->d_name, NULL, 10);
 
 		/* A thread that ends meanwhile is left out. */
-		if (tid > 0 && thread_read(&sample->thread[sample->nb], pid, tid) == 0)
+		if (tid > 0 && thread_read(&sample->thread[sample->nb], pid, tid) == 0) {
 			sample->nb++;
+			sample_add_children(sample, pid, tid);
+		}
 	}
 	closedir(dir);
+}
+
+int
+cpu_sample_take(struct cpu_sample *sample, int pid)
+{
+	memset(sample, 0, sizeof(*sample));
+	sample_add(sample, pid);
 	return sample->nb > 0 ? 0 : -ESRCH;
 }
 

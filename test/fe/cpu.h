@@ -6,7 +6,8 @@
 
 /**
  * @file
- * CPU time of the threads of a process, from /proc/PID/task/TID/schedstat.
+ * CPU time of the threads of a process and of its children, whom a sandbox may have put behind it,
+ * from /proc/PID/task/TID/schedstat.
  */
 
 #include <stdint.h>
@@ -24,7 +25,10 @@ struct cpu_sample {
 	struct cpu_thread thread[CPU_MAX_THREADS];
 };
 
-/** What the threads of pid have used so far. @return 0 or -errno (the process is gone). */
+/**
+ * What the threads of pid and of all below it have used so far.
+ * @return 0 or -errno (the process is gone).
+ */
 int cpu_sample_take(struct cpu_sample *sample, int pid);
 
 /** Turns after into what was used since before; a thread that is new there started from 0. */

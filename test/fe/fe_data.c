@@ -106,12 +106,8 @@ fe_readlink(struct fe_queue *q, uint64_t nodeid, char *buf, uint32_t size)
 	return data_end(req, rc, req->payload);
 }
 
-/*
- * Hands the entries of one answer to fn. A record that does not fit, or a name that no directory
- * can have, is a fault. *off receives where the next request goes on.
- */
-static int
-dirents_walk(struct fe_req *req, enum fe_readdir_kind kind, uint64_t *off, fe_dirent_fn fn,
+int
+fe_dirents_walk(struct fe_req *req, enum fe_readdir_kind kind, uint64_t *off, fe_dirent_fn fn,
 		void *arg)
 {
 	size_t before = kind == FE_READDIRPLUS ? sizeof(struct fuse_entry_out) : 0;
@@ -168,7 +164,7 @@ fe_readdir(struct fe_queue *q, uint64_t nodeid, uint64_t fh, enum fe_readdir_kin
 		req->data_out = size;
 		rc = fe_req_call(req);
 		if (rc == 0)
-			rc = dirents_walk(req, kind, &off, fn, arg);
+			rc = fe_dirents_walk(req, kind, &off, fn, arg);
 		if (rc == -EPROTO)
 			fe_fault(q->fs, "%s: malformed entry", fe_opcode_name(opcode));
 		total += rc > 0 ? rc : 0;

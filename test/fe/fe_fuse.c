@@ -133,22 +133,18 @@ sg_add(struct fe_queue *queue, unsigned int n, uint64_t gpa, uint32_t len)
 	return n;
 }
 
-int
-fe_req_submit(struct fe_req *req)
+/* Lays a request out in segments and adds it to the ring. */
+static int
+req_add(struct fe_req *req, bool answered)
 {
 	struct fe_queue *queue = req->queue;
-	struct fuse_in_header *in = fe_req_in(req);
 	unsigned int nb_read, nb;
-	int rc;
 
-	in->len = sizeof(*in) + req->arg_len + req->data_in;
-
-	nb_read = sg_add(queue, 0, req->head.gpa, sizeof(*in));
+	nb_read = sg_add(queue, 0, req->head.gpa, sizeof(struct fuse_in_header));
 	nb_read = sg_add(queue, nb_read, req->arg.gpa, req->arg_len);
 	nb_read = sg_add(queue, nb_read, req->data.gpa, req->data_in);
 	nb = nb_read;
-	/* FORGET has no answer and no room for one. */
-	if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET) {
+	if (answered) {
 		nb = sg_add(queue, nb, req->head.gpa + 64, sizeof(struct fuse_out_header));
 		nb = sg_add(queue, nb, req->arg.gpa + FE_ARG_BYTES, req->res_room);
 		nb = sg_add(queue, nb, req->data.gpa, req->data_out);
@@ -156,7 +152,34 @@ fe_req_submit(struct fe_req *req)
 	if (nb == queue->max_sg)
 		return -ENOSPC;
 
-	rc = fe_ring_add(&queue->ring, queue->sg, nb_read, nb - nb_read, &req->table, req);
+	if (queue->fs->opts.keep_tables && nb > 1 && (queue->ring.flags & FE_RING_INDIRECT))
+		req->laid_nb = nb;
+	return fe_ring_add(&queue->ring, queue->sg, nb_read, nb - nb_read, &req->table, req);
+}
+
+int
+fe_req_submit(struct fe_req *req)
+{
+	struct fe_queue *queue = req->queue;
+	struct fuse_in_header *in = fe_req_in(req);
+	/* FORGET has no answer and no room for one. */
+	bool answered = in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET;
+	const uint64_t shape[2] = {
+		(uint64_t)req->arg_len << 32 | req->data_in,
+		(uint64_t)req->res_room << 33 | (uint64_t)req->data_out << 1 | answered,
+	};
+	int rc;
+
+	in->len = sizeof(*in) + req->arg_len + req->data_in;
+
+	/* The buffers are always the same: a table serves until the request has another shape. */
+	if (req->laid_nb > 0 && shape[0] == req->laid_shape[0] && shape[1] == req->laid_shape[1]) {
+		rc = fe_ring_add_table(&queue->ring, &req->table, req->laid_nb, req);
+	} else {
+		req->laid_shape[0] = shape[0];
+		req->laid_shape[1] = shape[1];
+		rc = req_add(req, answered);
+	}
 	if (rc < 0)
 		return rc;
 

@@ -40,6 +40,8 @@ struct fe_opts {
 	unsigned int timeout_ms; /**< for an answer */
 	unsigned int skip_queues; /**< trailing request queues that are never set up */
 	uint64_t spare_bytes; /**< of each region, for others to allocate */
+	unsigned int forget_depth; /**< FORGETs in flight at most; 0: depth */
+	bool keep_tables; /**< only fe_req_submit() writes indirect tables: it may reuse them */
 };
 
 /** Options as a usual guest has them. */
@@ -69,6 +71,9 @@ struct fe_req {
 	bool done;
 	uint64_t start_ns; /**< the caller's */
 	uint64_t priv; /**< the caller's */
+
+	uint64_t laid_shape[2]; /**< what the indirect table describes, see fe_req_submit() */
+	uint16_t laid_nb; /**< its entries; 0: it has to be written anew */
 };
 
 struct fe_count {

@@ -40,13 +40,19 @@ mount_max_sg(const struct fe_opts *opts)
 	return (opts->max_io + FE_ARG_BYTES) / piece + FE_RES_BYTES / piece + 16;
 }
 
+static unsigned int
+mount_depth(const struct fe_opts *opts, unsigned int index)
+{
+	return index == 0 && opts->forget_depth != 0 ? opts->forget_depth : opts->depth;
+}
+
 static uint64_t
-mount_queue_bytes(const struct fe_opts *opts)
+mount_queue_bytes(const struct fe_opts *opts, unsigned int index)
 {
 	uint64_t req = 128 + FE_ARG_BYTES + FE_RES_BYTES + opts->max_io +
 			mount_max_sg(opts) * sizeof(struct vring_desc) + 4 * FE_PAGE;
 
-	return opts->depth * req + opts->ring_size * 32 + 4 * FE_PAGE;
+	return mount_depth(opts, index) * req + opts->ring_size * 32 + 4 * FE_PAGE;
 }
 
 static int
@@ -71,6 +77,7 @@ static int
 queue_create(struct fe_fs *fs, unsigned int index)
 {
 	struct fe_queue *queue = &fs->queue[index];
+	unsigned int depth = mount_depth(&fs->opts, index);
 	unsigned int i;
 	int rc = 0;
 
@@ -79,11 +86,11 @@ queue_create(struct fe_fs *fs, unsigned int index)
 	queue->pid = getpid();
 	queue->max_sg = mount_max_sg(&fs->opts);
 	queue->sg = calloc(queue->max_sg, sizeof(*queue->sg));
-	queue->reqs = calloc(fs->opts.depth, sizeof(*queue->reqs));
+	queue->reqs = calloc(depth, sizeof(*queue->reqs));
 	if (queue->sg == NULL || queue->reqs == NULL)
 		return -ENOMEM;
 
-	for (i = 0; i < fs->opts.depth && rc == 0; i++) {
+	for (i = 0; i < depth && rc == 0; i++) {
 		rc = req_create(queue, &queue->reqs[i]);
 		if (rc == 0)
 			fe_req_put(&queue->reqs[i]);
@@ -96,6 +103,7 @@ mount_create(struct fe_fs *fs)
 {
 	const struct fe_opts *opts = &fs->opts;
 	unsigned int nb = opts->nb_queues + 1;
+	uint64_t bytes = mount_queue_bytes(opts, 0) + opts->nb_queues * mount_queue_bytes(opts, 1);
 	unsigned int i;
 	int rc;
 
@@ -104,8 +112,8 @@ mount_create(struct fe_fs *fs)
 		return -ENOMEM;
 
 	rc = fe_mem_create(&fs->mem, opts->layout, opts->nb_regions,
-			nb * mount_queue_bytes(opts) / opts->nb_regions +
-					2 * (opts->max_io + FE_PAGE) + opts->spare_bytes);
+			bytes / opts->nb_regions + 2 * (opts->max_io + FE_PAGE) +
+					opts->spare_bytes);
 	/* Rings come first, so that adjacent regions hold each of them whole. */
 	for (i = 0; i < nb && rc == 0; i++)
 		rc = fe_ring_create(

@@ -133,22 +133,14 @@ desc_fill(struct vring_desc *desc, const struct fe_sg *sg, unsigned int i, unsig
 }
 
 static void
-ring_fill_indirect(struct fe_ring *ring, const struct fe_sg *sg, unsigned int nb_read,
-		unsigned int nb, const struct fe_buf *table)
+ring_fill_indirect(struct fe_ring *ring, const struct fe_buf *table, unsigned int nb)
 {
 	struct vring_desc *head = &ring->desc[ring->free_head];
-	struct vring_desc *entry = table->va;
-	unsigned int i;
-
-	for (i = 0; i < nb; i++) {
-		desc_fill(&entry[i], sg, i, nb_read, nb);
-		entry[i].next = i + 1;
-	}
 
 	ring->free_head = head->next;
 	ring->nb_free--;
 	head->addr = table->gpa;
-	head->len = nb * sizeof(*entry);
+	head->len = nb * sizeof(*head);
 	head->flags = VRING_DESC_F_INDIRECT;
 }
 
@@ -168,26 +160,50 @@ ring_fill_direct(
 	ring->nb_free -= nb;
 }
 
+static void
+ring_add_head(struct fe_ring *ring, uint16_t head, void *token)
+{
+	ring->token[head] = token;
+	ring->avail->ring[ring->avail_idx % ring->size] = head;
+	ring->avail_idx++;
+}
+
+int
+fe_ring_add_table(struct fe_ring *ring, const struct fe_buf *table, unsigned int nb, void *token)
+{
+	uint16_t head = ring->free_head;
+
+	if (ring->nb_free < 1)
+		return -ENOSPC;
+	ring_fill_indirect(ring, table, nb);
+	ring_add_head(ring, head, token);
+	return 0;
+}
+
 int
 fe_ring_add(struct fe_ring *ring, const struct fe_sg *sg, unsigned int nb_read,
 		unsigned int nb_write, const struct fe_buf *table, void *token)
 {
 	unsigned int nb = nb_read + nb_write;
 	uint16_t head = ring->free_head;
+	unsigned int i;
 
 	if (table != NULL && nb > 1 && (ring->flags & FE_RING_INDIRECT)) {
-		if (ring->nb_free < 1 || nb > table->len / sizeof(struct vring_desc))
+		struct vring_desc *entry = table->va;
+
+		if (nb > table->len / sizeof(*entry))
 			return -ENOSPC;
-		ring_fill_indirect(ring, sg, nb_read, nb, table);
-	} else {
-		if (ring->nb_free < nb)
-			return -ENOSPC;
-		ring_fill_direct(ring, sg, nb_read, nb);
+		for (i = 0; i < nb; i++) {
+			desc_fill(&entry[i], sg, i, nb_read, nb);
+			entry[i].next = i + 1;
+		}
+		return fe_ring_add_table(ring, table, nb, token);
 	}
 
-	ring->token[head] = token;
-	ring->avail->ring[ring->avail_idx % ring->size] = head;
-	ring->avail_idx++;
+	if (ring->nb_free < nb)
+		return -ENOSPC;
+	ring_fill_direct(ring, sg, nb_read, nb);
+	ring_add_head(ring, head, token);
 	return 0;
 }
 

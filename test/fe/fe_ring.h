@@ -68,6 +68,13 @@ void fe_ring_reset(struct fe_ring *ring, uint16_t base);
 int fe_ring_add(struct fe_ring *ring, const struct fe_sg *sg, unsigned int nb_read,
 		unsigned int nb_write, const struct fe_buf *table, void *token);
 
+/**
+ * Adds a chain whose nb descriptors are in an indirect table already, written by fe_ring_add().
+ * @return 0, or -ENOSPC.
+ */
+int
+fe_ring_add_table(struct fe_ring *ring, const struct fe_buf *table, unsigned int nb, void *token);
+
 /** Shows the device what was added and kicks it where it asked for that. */
 void fe_ring_publish(struct fe_ring *ring);
 

@@ -76,6 +76,14 @@ enum fe_readdir_kind {
 };
 
 /**
+ * Hands the entries of one answer to fn. A record that does not fit, or a name that no directory
+ * can have, is -EPROTO. *off receives where the next request goes on.
+ * @return number of entries, or what fn returned.
+ */
+int fe_dirents_walk(struct fe_req *req, enum fe_readdir_kind kind, uint64_t *off, fe_dirent_fn fn,
+		void *arg);
+
+/**
  * Reads a whole directory with requests of size bytes, or what fe_fs_max_io() allows.
  * @return number of entries; a fault (-EPROTO) for malformed ones.
  */
