@@ -16,7 +16,7 @@ import weirtest  # noqa: E402
 
 
 def pytest_sessionstart(session):
-    for path in (weirtest.WEIR, weirtest.FE):
+    for path in (weirtest.WEIR, weirtest.FE, weirtest.PERF):
         if not os.access(path, os.X_OK):
             pytest.exit(f'{path} is not built; WEIR_BUILD names the build directory', 2)
 

@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get('WEIR_BUILD', os.path.join(ROOT, 'build'))
 WEIR = os.path.join(BUILD, 'app', 'weir', 'weir')
 FE = os.path.join(BUILD, 'test', 'fe', 'weir-fe')
+PERF = os.path.join(BUILD, 'app', 'weir-perf', 'weir-perf')
 RPC_TOOL = os.path.join(ROOT, 'usertools', 'weir-rpc.py')
 
 # Sanitizers make everything slower, limits of time are stretched; and they keep freed memory.
@@ -194,14 +195,17 @@ class Weir:
         self.log_path = os.path.join(self.dir, 'log')
         self.prefix = f'weir-test-{os.getpid()}-{Weir.count}'
         self.rpc_client = None
-        eal = [*memory, '--no-pci', '--iova-mode=va', '--file-prefix', self.prefix,
-               '--lcores', lcores()]
-        self.command = [WEIR, *eal, '--', '-r', self.rpc_path, '--socket-dir', self.sockets, *args]
+        self.command = [*self.command_line(self.rpc_path, self.sockets, self.prefix, memory), *args]
         with open(self.log_path, 'w') as log:
             self.proc = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
                                          stderr=log, env={**os.environ, **(env or {})})
         if wait:
             self.wait_for_rpc()
+
+    @staticmethod
+    def command_line(rpc_path, sockets, prefix, memory=ORDINARY_PAGES):
+        return [WEIR, *memory, '--no-pci', '--iova-mode=va', '--file-prefix', prefix,
+                '--lcores', lcores(), '--', '-r', rpc_path, '--socket-dir', sockets]
 
     def __enter__(self):
         return self

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the weir authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "busy.h"
+#include "load.h"
+#include "report.h"
+
+/* What Linux 6.1 offers in INIT, and what we can keep to; no DAX, no submounts. */
+#define LINUX_INIT_FLAGS                                                                           \
+	(FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_EXPORT_SUPPORT |          \
+			FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE |  \
+			FUSE_SPLICE_READ | FUSE_FLOCK_LOCKS | FUSE_HAS_IOCTL_DIR |                 \
+			FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |       \
+			FUSE_ASYNC_DIO | FUSE_WRITEBACK_CACHE | FUSE_NO_OPEN_SUPPORT |             \
+			FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV | FUSE_POSIX_ACL |             \
+			FUSE_ABORT_ERROR | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS |                  \
+			FUSE_NO_OPENDIR_SUPPORT | FUSE_EXPLICIT_INVAL_DATA |                       \
+			FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT | FUSE_INIT_EXT)
+
+#define NS_PER_MS   UINT64_C(1000000)
+#define PROGRESS_MS 1000
+
+int load_interrupted;
+
+static bool
+is_interrupted(void)
+{
+	return __atomic_load_n(&load_interrupted, __ATOMIC_RELAXED) != 0;
+}
+
+static uint64_t
+thread_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * UINT64_C(1000000000) + ts.tv_nsec;
+}
+
+static void
+task_send(struct load_task *task)
+{
+	int rc = fe_req_submit(task->req);
+
+	if (rc < 0)
+		task->thread->rc = rc;
+}
+
+/* Begins a task's next operation, unless there is none. */
+static void
+task_next(struct load_task *task, uint64_t now)
+{
+	struct load_thread *t = task->thread;
+	int rc;
+
+	if (t->rc < 0 || t->phase == LOAD_STOP || t->left == 0)
+		return;
+	t->left--;
+	task_begin(task);
+	task->start_ns = now;
+	rc = task_step(task);
+	if (rc == TASK_SEND)
+		task_send(task);
+	else
+		t->rc = rc;
+}
+
+static void
+task_failed(struct load_task *task, int rc)
+{
+	struct load_thread *t = task->thread;
+
+	t->stats[task->kind].errors++;
+	if (t->error[0] == '\0')
+		snprintf(t->error, sizeof(t->error), "%s: %s: %s", work_names[task->kind],
+				fe_opcode_name(fe_req_in(task->req)->opcode), strerror(-rc));
+}
+
+static void
+task_answered(struct load_task *task, uint64_t now)
+{
+	struct load_thread *t = task->thread;
+	struct load_stats *stats = &t->stats[task->kind];
+	int rc;
+
+	task->step++;
+	rc = task_step(task);
+	if (rc == TASK_SEND) {
+		task_send(task);
+		return;
+	}
+	/* What ends after the time is over is not part of what was measured. */
+	if (t->phase != LOAD_STOP) {
+		fe_hist_add(&stats->hist, now - task->start_ns);
+		if (rc < 0)
+			task_failed(task, rc);
+		else if (task->kind <= WORK_SEQWRITE)
+			stats->bytes += t->load->opts->block;
+	}
+	__atomic_store_n(&t->live_ops, t->live_ops + 1, __ATOMIC_RELAXED);
+	task_next(task, now);
+}
+
+/* Measuring begins or ends. */
+static void
+thread_enter(struct load_thread *t, int phase, uint64_t now)
+{
+	struct fe_ring *ring = &t->q->ring;
+
+	if (t->phase == LOAD_RAMP)
+		memset(t->stats, 0, WORK_NB_KINDS * sizeof(*t->stats));
+	if (phase == LOAD_MEASURE) {
+		t->begin_ns = now;
+		t->begin_cpu_ns = thread_cpu_ns();
+		t->wait_ns = 0;
+		t->kicks = ring->nb_kicks;
+		t->calls = ring->nb_calls;
+	} else if (t->phase == LOAD_MEASURE) {
+		t->end_ns = now;
+		t->cpu_ns = thread_cpu_ns() - t->begin_cpu_ns;
+		t->kicks = ring->nb_kicks - t->kicks;
+		t->calls = ring->nb_calls - t->calls;
+	}
+	__atomic_store_n(&t->phase, phase, __ATOMIC_RELAXED);
+}
+
+/* @return as fe_queue_wait(). *now is set. */
+static int
+thread_wait(struct load_thread *t, uint64_t *now)
+{
+	uint64_t begin;
+	int rc;
+
+	if (fe_ring_ready(&t->q->ring)) {
+		*now = fe_now_ns();
+		return 1;
+	}
+	begin = fe_now_ns();
+	rc = fe_queue_wait(t->q);
+	*now = fe_now_ns();
+	t->wait_ns += *now - begin;
+	return rc;
+}
+
+static void
+thread_loop(struct load_thread *t)
+{
+	const struct load *load = t->load;
+	uint64_t now = fe_now_ns();
+	unsigned int i;
+	int rc = 0;
+
+	thread_enter(t, __atomic_load_n(&load->phase, __ATOMIC_RELAXED), now);
+	for (i = 0; i < load->opts->depth; i++)
+		task_next(&t->tasks[i], now);
+	fe_queue_kick(t->q);
+
+	while (t->q->in_flight > 0) {
+		struct fe_req *req;
+		int phase;
+
+		rc = thread_wait(t, &now);
+		if (rc < 0)
+			break;
+		phase = __atomic_load_n(&load->phase, __ATOMIC_RELAXED);
+		if (phase != t->phase)
+			thread_enter(t, phase, now);
+		while ((rc = fe_queue_reap(t->q, &req)) == 1)
+			task_answered((struct load_task *)(uintptr_t)req->priv, now);
+		if (rc < 0)
+			break;
+		fe_queue_kick(t->q);
+	}
+	if (rc < 0)
+		t->rc = rc;
+	if (t->phase == LOAD_MEASURE)
+		thread_enter(t, LOAD_STOP, now);
+}
+
+static void *
+thread_run(void *arg)
+{
+	const uint64_t one = 1;
+	struct load_thread *t = arg;
+	cpu_set_t set;
+
+	if (t->load->opts->nb_cpus > 0) {
+		CPU_ZERO(&set);
+		CPU_SET(t->load->opts->cpu[t->index % t->load->opts->nb_cpus], &set);
+		if (sched_setaffinity(0, sizeof(set), &set) < 0)
+			t->rc = -errno;
+	}
+	if (t->rc == 0)
+		thread_loop(t);
+	if (write(t->load->event_fd, &one, sizeof(one)) < 0)
+		t->rc = -errno;
+	return NULL;
+}
+
+static int
+thread_create(struct load *load, unsigned int index)
+{
+	const struct perf_opts *opts = load->opts;
+	struct load_thread *t = &load->threads[index];
+	unsigned int i;
+	int rc = 0;
+
+	t->load = load;
+	t->index = index;
+	t->q = &load->fs.queue[1 + index];
+	t->rng = (opts->seed * 0x9e3779b97f4a7c15ULL + index) | 1;
+	t->kind_rng = ~t->rng | 1;
+	t->left = UINT64_MAX;
+	if (opts->ops > 0)
+		t->left = opts->ops / opts->queues + (index < opts->ops % opts->queues);
+	t->tasks = calloc(opts->depth, sizeof(*t->tasks));
+	t->stats = calloc(WORK_NB_KINDS, sizeof(*t->stats));
+	t->lookups = calloc(load->work.nb_files + 1, sizeof(*t->lookups));
+	if (t->tasks == NULL || t->stats == NULL || t->lookups == NULL)
+		return -ENOMEM;
+	for (i = 0; i < opts->depth; i++) {
+		struct load_task *task = &t->tasks[i];
+
+		task->thread = t;
+		task->req = fe_req_get(t->q);
+		task->req->priv = (uintptr_t)task;
+	}
+	if (opts->verify)
+		rc = verify_init(&t->verify, opts->seed, load_blocks(t) * index, load_blocks(t),
+				opts->block);
+	return rc;
+}
+
+/* Gives the requests of all tasks back. */
+static void
+threads_release(struct load *load)
+{
+	unsigned int i, j;
+
+	for (i = 0; load->threads != NULL && i < load->opts->queues; i++) {
+		struct load_task *tasks = load->threads[i].tasks;
+
+		for (j = 0; tasks != NULL && j < load->opts->depth; j++)
+			if (tasks[j].req != NULL)
+				fe_req_put(tasks[j].req);
+	}
+}
+
+static void
+threads_destroy(struct load *load)
+{
+	unsigned int i;
+
+	for (i = 0; load->threads != NULL && i < load->opts->queues; i++) {
+		struct load_thread *t = &load->threads[i];
+
+		verify_fini(&t->verify);
+		free(t->tasks);
+		free(t->stats);
+		free(t->lookups);
+	}
+	free(load->threads);
+	if (load->event_fd >= 0)
+		close(load->event_fd);
+}
+
+static uint64_t
+load_live(const struct load *load)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < load->nb_threads; i++)
+		sum += __atomic_load_n(&load->threads[i].live_ops, __ATOMIC_RELAXED);
+	return sum;
+}
+
+/*
+ * Waits until the time is over, the user interrupts, one thread has ended of those that should not,
+ * or all of those that should. @return how many have ended.
+ */
+static unsigned int
+load_watch(struct load *load, uint64_t ms, unsigned int enough)
+{
+	struct pollfd pfd = { .fd = load->event_fd, .events = POLLIN };
+	uint64_t now = fe_now_ns();
+	uint64_t end = ms == UINT64_MAX ? UINT64_MAX : now + ms * NS_PER_MS;
+	uint64_t last = now;
+	uint64_t ops = load_live(load);
+	uint64_t nb = 0;
+	unsigned int ended = 0;
+
+	while (now < end && ended < enough && !is_interrupted()) {
+		uint64_t left = (end - now + NS_PER_MS - 1) / NS_PER_MS;
+
+		if (poll(&pfd, 1, left < PROGRESS_MS ? left : PROGRESS_MS) > 0 &&
+				read(load->event_fd, &nb, sizeof(nb)) == sizeof(nb))
+			ended += nb;
+		now = fe_now_ns();
+		if (now - last >= PROGRESS_MS * NS_PER_MS) {
+			report_live(load, load_live(load) - ops, now - last);
+			ops = load_live(load);
+			last = now;
+		}
+	}
+	return ended;
+}
+
+/* Begins to measure, once every thread knows. @return how many threads have ended. */
+static unsigned int
+load_measure(struct load *load)
+{
+	unsigned int ended = 0;
+	unsigned int i;
+
+	__atomic_store_n(&load->phase, LOAD_MEASURE, __ATOMIC_RELAXED);
+	for (i = 0; i < load->nb_threads && ended == 0; i++)
+		while (ended == 0 && !is_interrupted() &&
+				__atomic_load_n(&load->threads[i].phase, __ATOMIC_RELAXED) ==
+						LOAD_RAMP)
+			ended = load_watch(load, 1, 1);
+	return ended;
+}
+
+static void
+server_sample(const struct load *load, struct cpu_sample *cpu, uint64_t *busy, bool *has_busy)
+{
+	*has_busy = load->rpc != NULL && busy_ns(load->rpc, busy) == 0;
+	if (load->server_pid == 0 || cpu_sample_take(cpu, load->server_pid) < 0)
+		cpu->nb = 0;
+}
+
+/* Threads start, load and end. @return 0 or -errno of starting them. */
+static int
+load_phases(struct load *load, struct load_result *result)
+{
+	const struct perf_opts *opts = load->opts;
+	bool by_time = opts->ops == 0;
+	struct cpu_sample before = { 0 };
+	uint64_t busy_before = 0;
+	bool had_busy = false;
+	unsigned int i, ended = 0;
+	sigset_t all, old;
+	int rc = 0;
+
+	load->phase = by_time ? LOAD_RAMP : LOAD_MEASURE;
+	if (!by_time)
+		server_sample(load, &before, &busy_before, &had_busy);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (i = 0; i < opts->queues && rc == 0; i++) {
+		rc = -pthread_create(&load->threads[i].thread, NULL, thread_run, &load->threads[i]);
+		if (rc == 0)
+			load->nb_threads++;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+	if (rc == 0 && by_time) {
+		ended = load_watch(load, opts->ramp_ms, 1);
+		if (ended == 0)
+			ended = load_measure(load);
+		server_sample(load, &before, &busy_before, &had_busy);
+	}
+	if (rc == 0 && ended == 0)
+		load_watch(load, by_time ? opts->run_ms : UINT64_MAX, by_time ? 1 : opts->queues);
+	server_sample(load, &result->server_cpu, &result->busy_ns, &result->has_busy);
+	__atomic_store_n(&load->phase, LOAD_STOP, __ATOMIC_RELAXED);
+	for (i = 0; i < load->nb_threads; i++)
+		pthread_join(load->threads[i].thread, NULL);
+
+	if (before.nb == 0)
+		result->server_cpu.nb = 0;
+	cpu_sample_since(&result->server_cpu, &before);
+	result->has_busy = result->has_busy && had_busy;
+	result->busy_ns -= busy_before;
+	report_live_end(load);
+	return rc;
+}
+
+static void
+stats_add(struct load_stats *sum, const struct load_stats *stats)
+{
+	fe_hist_merge(&sum->hist, &stats->hist);
+	sum->errors += stats->errors;
+	sum->bytes += stats->bytes;
+}
+
+static int
+load_sum(const struct load *load, struct load_result *result)
+{
+	unsigned int i, kind;
+	int rc = 0;
+
+	for (i = 0; i < load->nb_threads; i++) {
+		const struct load_thread *t = &load->threads[i];
+		uint64_t wall = t->end_ns - t->begin_ns;
+
+		for (kind = 0; kind < WORK_NB_KINDS; kind++) {
+			stats_add(&result->stats[kind], &t->stats[kind]);
+			stats_add(&result->total, &t->stats[kind]);
+		}
+		if (wall > result->wall_ns)
+			result->wall_ns = wall;
+		result->generator_wall_ns += wall;
+		result->generator_cpu_ns += t->cpu_ns;
+		result->generator_wait_ns += t->wait_ns;
+		result->kicks += t->kicks;
+		result->calls += t->calls;
+		if (result->error[0] == '\0')
+			memcpy(result->error, t->error, sizeof(result->error));
+		/* Wrong data outweighs whatever else went wrong. */
+		if (rc == 0 || t->rc == -EBADMSG) {
+			rc = t->rc != 0 ? t->rc : rc;
+			if (t->rc == -EBADMSG)
+				memcpy(result->error, t->error, sizeof(result->error));
+		}
+	}
+	return rc;
+}
+
+/* Who listens at the other end of the connection. */
+static int
+peer_pid(const struct fe_fs *fs)
+{
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fs->conn.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 1)
+		return 0;
+	return cred.pid;
+}
+
+static int
+load_mount(struct load *load, const char *socket)
+{
+	struct fe_opts fe;
+	int rc;
+
+	opts_front_end(load->opts, socket, &fe);
+	rc = fe_fs_connect(&load->fs, &fe);
+	if (rc < 0)
+		return rc;
+	load->fs.init_flags = LINUX_INIT_FLAGS;
+	rc = fe_fs_init(&load->fs);
+	if (rc < 0) {
+		fe_fs_close(&load->fs);
+		return rc;
+	}
+	if (load->server_pid == 0)
+		load->server_pid = peer_pid(&load->fs);
+	return 0;
+}
+
+/* Says what the end was. @return enum perf_exit. */
+static int
+load_verdict(const struct load *load, const struct load_result *result, int rc)
+{
+	if (load->fs.fault[0] != '\0') {
+		fprintf(stderr, "weir-perf: the server broke a rule: %s\n", load->fs.fault);
+		return PERF_BROKEN;
+	}
+	if (rc == -EBADMSG) {
+		fprintf(stderr, "weir-perf: wrong data: %s\n", result->error);
+		return PERF_WRONG_DATA;
+	}
+	if (rc < 0) {
+		fprintf(stderr, "weir-perf: the load ended: %s\n", strerror(-rc));
+		return PERF_BROKEN;
+	}
+	if (result->total.errors > 0) {
+		fprintf(stderr, "weir-perf: %" PRIu64 " operations failed, the first: %s\n",
+				result->total.errors, result->error);
+		return PERF_ERRORS;
+	}
+	return is_interrupted() ? PERF_INTERRUPTED : PERF_OK;
+}
+
+/* Makes threads, lets them load. @return enum perf_exit. */
+static int
+load_threads(struct load *load, struct load_result *result)
+{
+	const struct perf_opts *opts = load->opts;
+	unsigned int i;
+	int rc = 0;
+
+	load->threads = calloc(opts->queues, sizeof(*load->threads));
+	load->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (load->threads == NULL || load->event_fd < 0)
+		rc = -ENOMEM;
+	for (i = 0; i < opts->queues && rc == 0; i++)
+		rc = thread_create(load, i);
+	if (rc == 0)
+		rc = load_phases(load, result);
+	if (rc == 0)
+		rc = load_sum(load, result);
+	return load_verdict(load, result, rc);
+}
+
+int
+load_run(const struct perf_opts *opts, const char *socket, int pid, const char *rpc,
+		struct load_result *result)
+{
+	struct load load = { .opts = opts, .server_pid = pid, .rpc = rpc, .event_fd = -1 };
+	int verdict = PERF_SETUP;
+	int rc;
+
+	memset(result, 0, sizeof(*result));
+	rc = load_mount(&load, socket);
+	if (rc < 0) {
+		fprintf(stderr, "weir-perf: cannot mount %s: %s\n", socket, strerror(-rc));
+		return PERF_SETUP;
+	}
+	if (setup_files(&load) == 0)
+		verdict = load_threads(&load, result);
+	threads_release(&load);
+	if (verdict == PERF_BROKEN) {
+		fe_fs_close(&load.fs);
+	} else {
+		setup_clean(&load);
+		if (fe_fs_unmount(&load.fs) < 0) {
+			fprintf(stderr, "weir-perf: cannot unmount %s\n", socket);
+			verdict = PERF_BROKEN;
+		}
+	}
+	threads_destroy(&load);
+	setup_free(&load);
+	return verdict;
+}

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 the weir authors
+"""weir-perf: every workload on every kind of file system, and what it says of servers that fail."""
+
+import glob
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+import pytest
+
+from weirtest import PERF, SLOW, Weir, wait_until
+
+WORKLOADS = ('randread', 'randwrite', 'seqread', 'seqwrite', 'getattr', 'lookup', 'readdirplus',
+             'create-unlink', 'open-close')
+MIX = '--mix=' + ','.join(f'{name}={i + 1}' for i, name in enumerate(WORKLOADS))
+SMALL = ('--file-size', '1m', '--files', '30', '--depth', '8')
+
+
+def perf(*args, code=0, seconds=60):
+    """Runs weir-perf to its end; returns its standard output and standard error."""
+    run = subprocess.run([PERF, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
+                         text=True, timeout=seconds * SLOW, check=False)
+    assert run.returncode == code, f'{args}: exit code {run.returncode}\n{run.stdout}{run.stderr}'
+    return run.stdout, run.stderr
+
+
+def perf_json(*args, code=0):
+    return json.loads(perf(*args, '--json', code=code)[0])
+
+
+@pytest.fixture(scope='module')
+def devices():
+    """One appliance with a device on each kind of file system; sockets by the kind's name."""
+    with Weir() as weir, tempfile.TemporaryDirectory(dir='/dev/shm') as folder:
+        weir.folder = folder
+        weir.start_transport()
+        weir.rpc('fsdev_null_create', name='null')
+        weir.rpc('fsdev_mem_create', name='mem')
+        weir.rpc('fsdev_aio_create', name='aio', root_path=folder)
+        weir.socks = {name: weir.add_device(f'd-{name}', name) for name in ('null', 'mem', 'aio')}
+        yield weir
+        weir.stop()
+
+
+@pytest.mark.parametrize('fsdev', ['null', 'mem', 'aio'])
+def test_every_workload_runs_and_cleans_up(devices, fsdev):
+    for name in WORKLOADS:
+        got = perf_json('-s', devices.socks[fsdev], *SMALL, '--ops', 300, name)
+        assert (got['ops'], got['errors']) == (300, 0), name
+        assert list(got['workloads']) == [name]
+        assert got['workloads'][name]['ops'] == 300
+        assert 0 < got['p50_us'] <= got['p99_us'] <= got['max_us'], name
+        assert (got['bytes_per_s'] > 0) == (name in WORKLOADS[:4]), name
+    assert os.listdir(devices.folder) == []
+
+
+@pytest.mark.parametrize('driver', [
+    ('--queues', '2'), ('--event',), ('--no-indirect',), ('--no-event-idx', '--event'),
+    ('--ring-size', '64', '--bs', '32k')], ids=' '.join)
+def test_a_mix_is_verified_with_any_driver(devices, driver):
+    args = ('-s', devices.socks['aio'], *SMALL, '--ops', 1000, '--verify', *driver, MIX)
+    got = perf_json(*args)
+    assert (got['ops'], got['errors']) == (1000, 0)
+    assert sum(w['ops'] for w in got['workloads'].values()) == 1000
+    assert got['workloads']['open-close']['ops'] > got['workloads']['randread']['ops'] > 0
+    again = perf_json(*args)
+    if '--queues' not in driver:
+        assert {k: w['ops'] for k, w in again['workloads'].items()} == \
+            {k: w['ops'] for k, w in got['workloads'].items()}, 'a seed gives one sequence'
+    assert os.listdir(devices.folder) == []
+
+
+def test_time_and_cpu_are_measured(devices):
+    got = perf_json('-s', devices.socks['mem'], *SMALL, '--seconds', '0.3', '--ramp', '0.1',
+                    '--rpc', devices.rpc_path, '--cpus', '0', 'randread')
+    assert got['seconds'] > 0.1
+    assert got['ops_per_s'] > 0
+    assert got['server']['cpu_us_per_op'] > 0
+    assert got['server']['busy_us_per_op'] > 0
+    assert any('worker' in thread['name'] for thread in got['server']['threads'])
+    assert got['generator']['cpu_us_per_op'] > 0
+    assert 0 < got['generator']['working'] <= 1
+
+
+def test_text_and_progress_are_for_people(devices):
+    out, err = perf('-s', devices.socks['null'], '--seconds', '1.5', '--ramp', '0', '--progress',
+                    '--mix', 'getattr=1,lookup=2')
+    for word in ('getattr', 'lookup', 'all', 'p99', 'generator', 'server'):
+        assert word in out
+    assert 'ops/s' in err
+
+
+def test_data_changed_behind_its_back_is_wrong(devices):
+    with subprocess.Popen([PERF, '-s', devices.socks['aio'], '--file-size', '1m', '--verify',
+                           '--seconds', '60', 'randread'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        path = os.path.join(devices.folder, f'weir-perf-{run.pid}.data')
+        wait_until(lambda: os.path.exists(path) and os.path.getsize(path) == 1 << 20, 20,
+                   'the file')
+
+        def spoil():
+            if os.path.exists(path):
+                with open(path, 'r+b') as file:
+                    file.write(bytes(1 << 20))
+            return run.poll() is not None
+
+        wait_until(spoil, 20, 'the end of weir-perf')
+        err = run.stderr.read()
+        assert run.returncode == 5, err
+        assert 'wrong data: offset' in err
+    assert os.listdir(devices.folder) == []
+
+
+def test_a_file_system_that_loses_writes_is_wrong(devices):
+    _, err = perf('-s', devices.socks['null'], *SMALL, '--verify', '--ops', 1000, 'seqread', code=5)
+    assert 'wrong data: offset' in err
+
+
+def test_failed_operations_are_counted_and_explained(devices):
+    with subprocess.Popen([PERF, '-s', devices.socks['aio'], '--seconds', '60', '--ramp', '0',
+                           '--progress', 'lookup'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert 'ops/s' in run.stderr.readline()
+        for path in glob.glob(f'{devices.folder}/weir-perf-{run.pid}.set/f*'):
+            os.unlink(path)
+        assert 'ops/s' in run.stderr.readline()
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=20 * SLOW)
+    assert run.returncode == 1, err
+    assert ' errors' in out
+    assert 'operations failed, the first: lookup: LOOKUP: No such file or directory' in err
+    assert os.listdir(devices.folder) == []
+
+
+def test_a_server_that_dies_ends_the_run(weir_factory):
+    weir = weir_factory()
+    weir.start_transport()
+    weir.rpc('fsdev_mem_create', name='mem')
+    sock = weir.add_device('d', 'mem')
+    with subprocess.Popen([PERF, '-s', sock, *SMALL, '--seconds', '60', '--ramp', '0',
+                           '--progress', 'randread'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert 'ops/s' in run.stderr.readline()
+        weir.terminate(9)
+        assert run.wait(20 * SLOW) == 4, run.stderr.read()
+
+
+def weir_command(folder, fsdev):
+    """A command for --server: an appliance with one device, from the file of its configuration."""
+    conf = os.path.join(folder, 'conf')
+    with open(conf, 'w', encoding='ascii') as file:
+        file.write('virtio_fs_transport_create -t DOCA\nvirtio_fs_transport_start -t DOCA\n'
+                   f'fsdev_{fsdev}_create fs\n'
+                   'virtio_fs_device_create -t DOCA --dev-name perf --tag perf --fsdev fs\n'
+                   'virtio_fs_device_start --dev-name perf\n')
+    weir = Weir.command_line('{rpc}', '{dir}', f'weir-test-perf-{os.getpid()}')
+    return ' '.join(weir) + f' --init-conf {conf}'
+
+
+def test_a_server_is_started_and_stopped(tmp_path):
+    got = perf_json('--server', weir_command(tmp_path, 'mem'), *SMALL, '--ops', 500, 'randwrite')
+    assert (got['ops'], got['errors']) == (500, 0)
+    assert got['server']['busy_us_per_op'] > 0, 'it asks the server that it started'
+    assert glob.glob(os.path.join(tempfile.gettempdir(), 'weir-perf-*')) == []
+
+
+def test_a_server_that_does_not_serve_is_shown():
+    _, err = perf('--server', 'echo no such thing >&2; exit 3', 'lookup', code=3)
+    assert 'ended without a socket' in err
+    assert 'no such thing' in err
+
+
+@pytest.mark.parametrize('args, words', [
+    ((), 'workload is missing'),
+    (('lookup',), '--socket or --server is missing'),
+    (('-s', 'x', 'walk'), 'walk: no such workload'),
+    (('-s', 'x', 'lookup', 'getattr'), 'one workload'),
+    (('-s', 'x', '--mix', 'lookup=1', 'getattr'), 'exclude'),
+    (('-s', 'x', '--mix', 'lookup'), 'wants NAME=N'),
+    (('-s', 'x', '--mix', 'lookup=0'), 'weight'),
+    (('-s', 'x', '--mix', 'lookup=1,lookup=2'), 'twice'),
+    (('-s', 'x', '--depth', '0', 'lookup'), 'must be from 1 to'),
+    (('-s', 'x', '--depth', 'many', 'lookup'), 'not a number'),
+    (('-s', 'x', '--bs', '4x', 'randread'), 'not a number'),
+    (('-s', 'x', '--bs', '99999999g', 'randread'), 'must be from'),
+    (('-s', 'x', '--bs', '9999999999999g', 'randread'), 'too large'),
+    (('-s', 'x', '--seconds', 'soon', 'lookup'), 'seconds'),
+    (('-s', 'x', '--cpus', '1-', 'lookup'), 'list of CPUs'),
+    (('-s', 'x', '--ring-size', '100', 'lookup'), 'power of two'),
+    (('-s', 'x', '--verify', 'lookup'), 'needs a workload that reads or writes'),
+    (('-s', 'x', '--verify', '--file-size', '64k', 'randread'), 'two blocks'),
+    (('-s', 'x', '--nonsense', 'lookup'), 'nonsense'),
+], ids=lambda value: ' '.join(value) if isinstance(value, tuple) else '')
+def test_bad_usage_gets_one_clear_line(args, words):
+    _, err = perf(*args, code=2)
+    assert words in err
+    assert len(err.splitlines()) <= 2
+
+
+def test_what_cannot_be_mounted_is_named(devices, tmp_path):
+    _, err = perf('-s', tmp_path / 'absent', '--timeout', 1, 'lookup', code=3)
+    assert err == f'weir-perf: cannot mount {tmp_path}/absent: No such file or directory\n'
+    _, err = perf('-s', devices.socks['mem'], '--dir', '/nowhere', 'lookup', code=3)
+    assert '/nowhere: No such file or directory' in err
+    _, err = perf('-s', devices.socks['mem'], '--ring-size', 128, '--bs', '1m', 'randread', code=3)
+    assert 'take at most' in err
+
+
+def test_help_tells_every_workload():
+    out, _ = perf('--help')
+    for name in WORKLOADS:
+        assert name in out
+    assert 'exit status' in out
