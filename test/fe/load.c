@@ -26,6 +26,8 @@ enum load_kind {
 	LOAD_STORM,
 };
 
+static const char *const kind_names[] = { "read", "write", "storm" };
+
 struct load {
 	struct cli *cli;
 	struct fe_fs fs;
@@ -179,7 +181,7 @@ load_data(struct load_thread *t)
 	char name[32];
 	int rc;
 
-	snprintf(name, sizeof(name), "data-%u", t->index);
+	snprintf(name, sizeof(name), "%s-%u", kind_names[t->load->kind], t->index);
 	rc = load_create(t, name, &file);
 	if (rc < 0)
 		return rc;
@@ -294,11 +296,10 @@ load_run(struct load *load)
 static int
 load_find_kind(const char *name)
 {
-	static const char *const names[] = { "read", "write", "storm" };
 	int i;
 
 	for (i = 0; i < 3; i++)
-		if (strcmp(name, names[i]) == 0)
+		if (strcmp(name, kind_names[i]) == 0)
 			return i;
 	return -1;
 }

@@ -260,7 +260,8 @@ def test_report_tells_of_a_server_that_went_away(exported, server):
     told = exported.telemetry('/weir/nfs,nfs0')['/weir/nfs']
     wait_connected(exported)
     assert told['reconnects'] >= 1
-    assert told['retransmissions'] == procedure(exported, 'WRITE')['retransmissions'] == 1
+    # It may have been accepted before the server was ready, and dropped again.
+    assert told['retransmissions'] == procedure(exported, 'WRITE')['retransmissions'] >= 1
 
 
 @pytest.fixture
