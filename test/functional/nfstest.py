@@ -51,6 +51,9 @@ class Shell(Fe):
     def __init__(self, sock, *args):
         super().__init__('shell', '-s', sock, '--timeout', '120', *args, stdin=subprocess.PIPE)
         self.nb_asked = 0
+        self.rest = b''
+        self.read_to = 0
+        self.lines = []
 
     def ask(self, *words):
         """Asks for something and goes on."""
@@ -59,15 +62,19 @@ class Shell(Fe):
         self.nb_asked += 1
 
     def answers(self):
-        return self.out.splitlines()
+        """The lines that were answered so far."""
+        more = os.pread(self.out_file.fileno(), 16 * MIB, self.read_to)
+        self.read_to += len(more)
+        *lines, self.rest = (self.rest + more).split(b'\n')
+        self.lines += lines
+        return self.lines
 
     def answer(self, seconds=60):
         """(result, the rest) of what was asked last."""
-        wait_until(lambda: self.out.count('\n') >= self.nb_asked or self.proc.poll() is not None,
-                   seconds, f'an answer\n{self.err}')
-        lines = self.answers()
-        assert len(lines) == self.nb_asked, f'no answer\n{self.out}{self.err}'
-        result, _, rest = lines[-1].partition(' ')
+        wait_until(lambda: len(self.answers()) >= self.nb_asked or self.proc.poll() is not None,
+                   seconds, 'an answer')
+        assert len(self.answers()) == self.nb_asked, f'no answer: {self.err}'
+        result, _, rest = self.lines[-1].decode().partition(' ')
         return int(result), rest.strip()
 
     def do(self, *words):

@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the weir authors
 """What the functional tests share: the appliance as a process, its RPCs, the test front end."""
 
+import fcntl
 import json
 import os
 import resource
@@ -105,6 +106,9 @@ class Fe:
         # Output goes to files: nobody has to read a pipe for it to go on.
         self.out_file = tempfile.TemporaryFile('w+')
         self.err_file = tempfile.TemporaryFile('w+')
+        # Reading moves the place where the other side would write, were it not always the end.
+        for file in (self.out_file, self.err_file):
+            fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
         self.args = [str(a) for a in args]
         self.proc = subprocess.Popen([FE, *self.args], stdin=stdin, stdout=self.out_file,
                                      stderr=self.err_file)
