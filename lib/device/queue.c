@@ -58,7 +58,9 @@ queue_req_complete(struct weir_fuse_req *fuse, uint32_t bytes)
 	mapref_release(req->mapref);
 	devreq_put(req);
 	/* A queue that is polled signals once a round. */
-	if (!q->polled) {
+	if (q->polled) {
+		weir_poller_wake(&q->poller);
+	} else {
 		queue_signal(q);
 		queue_rest(q);
 	}
@@ -250,6 +252,7 @@ device_queue_init(struct device_queue *q, struct device *dev, uint16_t index,
 	q->poller.poll = queue_poll;
 	q->poller.arm = queue_arm;
 	q->poller.disarm = queue_disarm;
+	q->poller.parks = true;
 	q->limit = devreq_queue_limit();
 	q->kickfd = -1;
 	TAILQ_INIT(&q->inflight);
@@ -291,7 +294,7 @@ queue_up_run(void *arg)
 		return;
 	}
 	if (s->start->kickfd >= 0) {
-		s->rc = weir_worker_fd_add(s->start->kickfd);
+		s->rc = weir_worker_fd_add(s->start->kickfd, &q->poller);
 		if (s->rc < 0)
 			return;
 	}
@@ -397,6 +400,8 @@ queue_remap_run(void *arg)
 		s->rc = -ENOENT;
 		return;
 	}
+	/* The new ring is not armed. */
+	weir_poller_wake(&q->poller);
 	queue_signal(q);
 	weir_vq_stop(&q->vq, &base);
 	q->ring.avail_base = base.avail;

@@ -109,20 +109,27 @@ devices_fill(const char *param)
 static json_t *
 worker_stats_one(const struct weir_worker *worker)
 {
+	struct weir_workers_cfg cfg;
 	struct weir_worker_stats s;
 	double all;
 
+	weir_worker_idle_get(worker, &cfg);
 	weir_worker_stats_get(worker, &s);
 	all = (double)(s.cycles_busy + s.cycles_idle + s.cycles_asleep);
-	return json_pack("{s:i, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "lcore",
-			(int)weir_worker_lcore(worker), "socket", weir_worker_socket(worker),
-			"busy_percent", all > 0 ? 100.0 * (double)s.cycles_busy / all : 0.0,
-			"asleep_percent", all > 0 ? 100.0 * (double)s.cycles_asleep / all : 0.0,
-			"cycles_busy", (json_int_t)s.cycles_busy, "cycles_idle",
-			(json_int_t)s.cycles_idle, "cycles_asleep", (json_int_t)s.cycles_asleep,
-			"tsc_hz", (json_int_t)rte_get_tsc_hz(), "rounds", (json_int_t)s.rounds,
-			"rounds_busy", (json_int_t)s.rounds_busy, "sleeps", (json_int_t)s.sleeps,
-			"messages", (json_int_t)s.messages);
+	return json_pack(
+			"{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			"lcore", (int)weir_worker_lcore(worker), "socket",
+			weir_worker_socket(worker), "idle", weir_idle_policy_names[cfg.idle],
+			"spin_us", (json_int_t)cfg.spin_us, "pollers_active",
+			(json_int_t)s.nb_active, "pollers_parked", (json_int_t)s.nb_parked, "parks",
+			(json_int_t)s.parks, "busy_percent",
+			all > 0 ? 100.0 * (double)s.cycles_busy / all : 0.0, "asleep_percent",
+			all > 0 ? 100.0 * (double)s.cycles_asleep / all : 0.0, "cycles_busy",
+			(json_int_t)s.cycles_busy, "cycles_idle", (json_int_t)s.cycles_idle,
+			"cycles_asleep", (json_int_t)s.cycles_asleep, "tsc_hz",
+			(json_int_t)rte_get_tsc_hz(), "rounds", (json_int_t)s.rounds, "rounds_busy",
+			(json_int_t)s.rounds_busy, "sleeps", (json_int_t)s.sleeps, "messages",
+			(json_int_t)s.messages);
 }
 
 static json_t *

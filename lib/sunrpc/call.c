@@ -92,6 +92,7 @@ weir_sunrpc_submit(struct weir_sunrpc_call *call)
 	msg->rx_len = (uint32_t)call->rx.left;
 	msg->state = SUNRPC_WAITING;
 	TAILQ_INSERT_TAIL(&client->waiting, msg, next);
+	weir_poller_wake(&client->poller);
 }
 
 void
@@ -115,6 +116,7 @@ sunrpc_msg_end(struct sunrpc_msg *msg, int rc)
 	msg->state = SUNRPC_ENDED;
 	msg->rc = rc;
 	TAILQ_INSERT_TAIL(&msg->client->ended, msg, next);
+	weir_poller_wake(&msg->client->poller);
 }
 
 void

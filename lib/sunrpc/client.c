@@ -65,6 +65,7 @@ client_connections(struct weir_sunrpc_client *client, const struct weir_xprt_dri
 		.reply_max = WEIR_SUNRPC_REPLY_MAX,
 		.timeo_ms = client->cfg.timeo_ms,
 		.events = &sunrpc_conn_events,
+		.poller = &client->poller,
 	};
 	uint32_t i;
 	int rc;
@@ -369,6 +370,7 @@ weir_sunrpc_client_start(struct weir_sunrpc_client *client)
 		.poll = client_poll,
 		.arm = client_arm,
 		.disarm = client_disarm,
+		.parks = true,
 	};
 	weir_poller_add(&client->poller);
 }

@@ -28,6 +28,8 @@
 #include "weir_iov.h"
 #include "weir_role.h"
 
+struct weir_poller;
+
 /** Bytes before a message's head that are the transport's: TCP's record mark. */
 #define WEIR_XPRT_HEADROOM 4
 
@@ -91,6 +93,7 @@ struct weir_xprt_cfg {
 	uint32_t timeo_ms; /**< after which unacknowledged bytes end the connection */
 	const struct weir_xprt_events *events;
 	void *arg;
+	struct weir_poller *poller; /**< to be woken by the descriptors of the connection */
 };
 
 /** One connection; the first member of the driver's own structure. */

@@ -9,7 +9,8 @@
  * Workers: one polling loop on each EAL worker lcore. A worker runs pollers (queues, channels),
  * takes messages from other threads off an rte_ring, and, under the adaptive idle policy, sleeps in
  * epoll on the descriptors that its pollers armed and on a mailbox eventfd, without ever losing a
- * kick or a message.
+ * kick or a message. Where a worker has many pollers, those without work are parked: armed and not
+ * polled until one of their descriptors is ready.
  */
 
 #include <stdbool.h>
@@ -27,19 +28,30 @@ struct weir_worker;
 
 enum weir_idle_policy {
 	WEIR_IDLE_POLL, /**< never sleep */
-	WEIR_IDLE_ADAPTIVE, /**< spin for spin_rounds empty rounds, then arm and sleep */
+	WEIR_IDLE_ADAPTIVE, /**< spin for spin_us without work, then arm and sleep */
 };
+
+/** Names of the policies by their number, NULL-terminated. */
+extern const char *const weir_idle_policy_names[];
 
 struct weir_workers_cfg {
 	enum weir_idle_policy idle;
-	uint32_t spin_us; /**< adaptive: how long to spin without work before sleeping */
+	uint32_t spin_us; /**< adaptive: how long to spin without work */
+};
+
+/** The worker's own: where a poller is. */
+enum weir_poller_state {
+	WEIR_POLLER_NONE, /**< with no worker */
+	WEIR_POLLER_ACTIVE, /**< polled in each round */
+	WEIR_POLLER_PARKED, /**< armed, not polled */
+	WEIR_POLLER_TIMED, /**< parked until wake_tsc at the latest */
 };
 
 /**
- * Something that a worker polls; embedded in its owner.
+ * Something that a worker polls; embedded in its owner, who zeroes it before it is first added.
  *
  * A descriptor whose readiness means "there may be work" is watched with weir_worker_fd_add(); it
- * wakes a sleeping worker and nothing else: the next round polls.
+ * wakes a sleeping worker, or the poller if that is parked, and nothing else: the next round polls.
  */
 struct weir_poller {
 	const char *name; /**< for statistics; borrowed */
@@ -48,22 +60,36 @@ struct weir_poller {
 	int (*poll)(struct weir_poller *poller);
 
 	/**
-	 * Before sleeping: makes sure that new work will make a watched descriptor readable, then
-	 * looks once more. Returns true when there is work already: the worker stays awake.
-	 * NULL where nothing needs arming.
+	 * Before the worker sleeps, or before the poller is parked: makes sure that new work will
+	 * make a watched descriptor readable, then looks once more. Returns true when there is work
+	 * already, or when nothing would tell of it: then it goes on being polled.
+	 * NULL where nothing needs arming. Adds and removes neither pollers nor descriptors.
 	 */
 	bool (*arm)(struct weir_poller *poller);
 
-	/** After waking, on every poller that was armed. NULL where nothing needs doing. */
+	/**
+	 * It is polled again after arm(), or one of its descriptors had an event: the next poll looks
+	 * at everything. Also without arm() before it; then as if there had been one. Before a parked
+	 * poller is removed, too. NULL where nothing needs doing. Restricted as arm() is.
+	 */
 	void (*disarm)(struct weir_poller *poller);
 
 	/**
-	 * The TSC at which a sleeping worker polls again even if nothing wakes it, to the next
-	 * millisecond; 0: sleep as long as you like. The owner writes it on the worker, last in
+	 * The TSC at which a sleeping worker, or one that has parked it, polls again even if nothing
+	 * wakes it, to the next millisecond; 0: never. The owner writes it on the worker, last in
 	 * arm().
 	 */
 	uint64_t wake_tsc;
 
+	/**
+	 * It may be parked: all its work comes with an event of a descriptor of its, at wake_tsc, or
+	 * by a call on its worker that says weir_poller_wake(). Needs arm.
+	 */
+	bool parks;
+
+	/* The worker's. */
+	enum weir_poller_state state;
+	uint64_t work_tsc; /**< when it last had work, or became active */
 	TAILQ_ENTRY(weir_poller) next;
 };
 
@@ -76,12 +102,15 @@ struct weir_msg {
 struct weir_worker_stats {
 	uint64_t cycles_busy; /**< in rounds that found work */
 	uint64_t cycles_idle; /**< in rounds that found none */
-	uint64_t cycles_asleep;
+	uint64_t cycles_asleep; /**< in epoll */
 	uint64_t rounds;
 	uint64_t rounds_busy;
 	uint64_t sleeps;
 	uint64_t wakes_spurious; /**< sleeps after which the first round found nothing */
 	uint64_t messages;
+	uint64_t parks; /**< times that a poller was parked */
+	uint64_t nb_active; /**< pollers that each round polls, now */
+	uint64_t nb_parked; /**< pollers that are parked, now */
 };
 
 /**
@@ -114,23 +143,45 @@ int weir_worker_socket(const struct weir_worker *worker);
 /** Reads the counters; never disturbs the worker. Any thread. */
 void weir_worker_stats_get(const struct weir_worker *worker, struct weir_worker_stats *out);
 
+/** Sets the calling worker's idle policy from now on. */
+void WEIR_ON_WORKER weir_worker_idle_set(const struct weir_workers_cfg *cfg);
+/** Reads a worker's idle policy. Any thread. */
+void weir_worker_idle_get(const struct weir_worker *worker, struct weir_workers_cfg *out);
+
 /** Adds a poller to the calling worker. The worker borrows it until weir_poller_del(). */
 void WEIR_ON_WORKER weir_poller_add(struct weir_poller *poller);
-/** Removes a poller of the calling worker; allowed from inside its own poll(). */
+/** Removes a poller of the calling worker, parked or not; allowed from inside its own poll(). */
 void WEIR_ON_WORKER weir_poller_del(struct weir_poller *poller);
+/** Makes a parked poller of the calling worker active: it is polled within the next round. */
+void WEIR_ON_WORKER weir_poller_unpark(struct weir_poller *poller);
+/**
+ * A call on the worker has given poller work, which no descriptor of its will tell. Nothing happens
+ * to one that is not parked. For pollers of the calling worker.
+ */
+static inline void WEIR_ON_WORKER
+weir_poller_wake(struct weir_poller *poller)
+{
+	if (poller->state >= WEIR_POLLER_PARKED)
+		weir_poller_unpark(poller);
+}
 
 /**
- * Makes every new event of fd (EPOLLIN, edge-triggered) wake the calling worker out of its sleep.
+ * Makes every new event of fd (EPOLLIN, edge-triggered) wake the calling worker out of its sleep,
+ * and poller, if that is parked. The poller need not have been added yet, and its memory stays in
+ * place until weir_worker_fd_del().
  * Nobody has to read an eventfd for that, which matters where the peer could make a read block.
  * @return 0 or -errno of epoll_ctl (-EPERM: not a descriptor that can be waited for).
  */
-int WEIR_ON_WORKER weir_worker_fd_add(int fd);
+int WEIR_ON_WORKER weir_worker_fd_add(int fd, struct weir_poller *poller);
 /**
  * As weir_worker_fd_add(), for a socket: becoming writable after a send found no room, which is how
  * a connect ends too, is an event as well.
  */
-int WEIR_ON_WORKER weir_worker_fd_add_inout(int fd);
-/** Stops watching fd; harmless when it was not watched or is closed already. */
+int WEIR_ON_WORKER weir_worker_fd_add_inout(int fd, struct weir_poller *poller);
+/**
+ * Stops watching fd, before it is closed: a descriptor that another process has too stays watched
+ * otherwise. Harmless when it was not watched.
+ */
 void WEIR_ON_WORKER weir_worker_fd_del(int fd);
 
 /**

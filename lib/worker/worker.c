@@ -2,11 +2,9 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
-#include <limits.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,49 +15,16 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_pause.h>
-#include <rte_ring.h>
 
 #include "weir_log.h"
-#include "weir_stats.h"
-#include "weir_worker.h"
+
+#include "worker.h"
 
 WEIR_LOG_TYPE(worker);
 
 /* More than there can be requests in the pools, so that a sender never finds it full. */
 #define MAILBOX_SIZE  65536
 #define MAILBOX_BURST 64
-/* Descriptors reported at once; which ones is of no interest, any of them ends the sleep. */
-#define WAKE_EVENTS 8
-
-struct weir_worker {
-	/* Set before the lcore starts, read by all. */
-	unsigned int index;
-	unsigned int lcore;
-	int socket;
-	int epfd;
-	int wakefd;
-	uint64_t spin_cycles;
-	enum weir_idle_policy idle;
-	struct rte_ring *mailbox;
-
-	/* Written by the worker, read by senders, who write stop. */
-	RTE_MARKER shared __rte_cache_aligned;
-	_Atomic bool asleep;
-	_Atomic bool stop;
-
-	/* The worker's own. */
-	RTE_MARKER own __rte_cache_aligned;
-	TAILQ_HEAD(, weir_poller) pollers;
-	struct weir_poller *cursor; /* the poller to run next; moved on when that one is removed */
-	uint64_t last_tsc;
-	uint64_t work_tsc; /* when a round last found work */
-
-	/* Written by the worker, read by anybody. */
-	RTE_MARKER counters __rte_cache_aligned;
-	weir_counter cycles_busy, cycles_idle, cycles_asleep;
-	weir_counter rounds, rounds_busy, sleeps, wakes_spurious, messages;
-};
-
 static struct {
 	struct weir_worker *worker[WEIR_MAX_WORKERS];
 	unsigned int nb;
@@ -82,9 +47,9 @@ worker_free(struct weir_worker *w)
 }
 
 static int
-worker_watch(struct weir_worker *w, int fd, uint32_t events)
+worker_watch(struct weir_worker *w, int fd, uint32_t events, struct weir_poller *poller)
 {
-	struct epoll_event ev = { .events = events | EPOLLET };
+	struct epoll_event ev = { .events = events | EPOLLET, .data.ptr = poller };
 
 	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
@@ -103,9 +68,10 @@ worker_new(unsigned int lcore, const struct weir_workers_cfg *cfg, struct weir_w
 	w->index = workers.nb;
 	w->lcore = lcore;
 	w->socket = rte_lcore_to_socket_id(lcore);
-	w->idle = cfg->idle;
-	w->spin_cycles = rte_get_tsc_hz() / 1000000 * cfg->spin_us;
-	TAILQ_INIT(&w->pollers);
+	w->due_tsc = UINT64_MAX;
+	TAILQ_INIT(&w->active);
+	TAILQ_INIT(&w->timed);
+	idle_set(w, cfg);
 
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
 	w->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -113,7 +79,7 @@ worker_new(unsigned int lcore, const struct weir_workers_cfg *cfg, struct weir_w
 		rc = -errno;
 		goto fail;
 	}
-	rc = worker_watch(w, w->wakefd, EPOLLIN);
+	rc = worker_watch(w, w->wakefd, EPOLLIN, NULL);
 	if (rc < 0)
 		goto fail;
 	snprintf(name, sizeof(name), "weir_mail_%u", w->index);
@@ -151,102 +117,27 @@ worker_deliver(struct weir_worker *w)
 	return (int)n;
 }
 
-static int WEIR_ON_WORKER
+/* Bounded: who is made active is polled in this round, but nobody is parked twice in one. */
+int WEIR_ON_WORKER
 worker_round(struct weir_worker *w)
 {
+	int work = worker_deliver(w), n;
 	struct weir_poller *p;
-	int work = worker_deliver(w);
 
-	for (p = TAILQ_FIRST(&w->pollers); p != NULL; p = w->cursor) {
+	w->cursor = TAILQ_FIRST(&w->active);
+	while ((p = w->cursor) != NULL) {
+		n = p->poll(p);
+		work += n;
+		/* Where it has removed itself, it is not ours any more. */
+		if (unlikely(w->cursor != p))
+			continue;
 		w->cursor = TAILQ_NEXT(p, next);
-		work += p->poll(p);
+		if (n > 0)
+			p->work_tsc = w->last_tsc;
+		else if (weir_counter_get(&w->nb_active) > POLLERS_KEPT)
+			poller_rest(w, p);
 	}
 	return work;
-}
-
-/* Disarms the pollers before end; all of them when end is NULL. */
-static void WEIR_ON_WORKER
-worker_disarm(struct weir_worker *w, const struct weir_poller *end)
-{
-	struct weir_poller *p;
-
-	TAILQ_FOREACH(p, &w->pollers, next) {
-		if (p == end)
-			return;
-		if (p->disarm != NULL)
-			p->disarm(p);
-	}
-}
-
-static bool WEIR_ON_WORKER
-worker_arm(struct weir_worker *w)
-{
-	struct weir_poller *p;
-
-	TAILQ_FOREACH(p, &w->pollers, next) {
-		if (p->arm != NULL && p->arm(p)) {
-			worker_disarm(w, TAILQ_NEXT(p, next));
-			return false;
-		}
-	}
-	return true;
-}
-
-/* How long the pollers let the worker sleep, as epoll_wait() wants it. */
-static int WEIR_ON_WORKER
-worker_sleep_ms(struct weir_worker *w)
-{
-	uint64_t wake_tsc = UINT64_MAX, now = rte_rdtsc(), ms;
-	struct weir_poller *p;
-
-	TAILQ_FOREACH(p, &w->pollers, next)
-		if (p->wake_tsc != 0)
-			wake_tsc = RTE_MIN(wake_tsc, p->wake_tsc);
-	if (wake_tsc == UINT64_MAX)
-		return -1;
-	if (wake_tsc <= now)
-		return 0;
-	/* Upwards: a worker that woke a little early would sleep again, and again, for 0 ms. */
-	ms = (wake_tsc - now) / (rte_get_tsc_hz() / MS_PER_S) + 1;
-	return (int)RTE_MIN(ms, (uint64_t)INT_MAX);
-}
-
-/*
- * Nothing is lost: asleep is set before the mailbox is looked at, and a sender fills the mailbox
- * before it looks at asleep (both fences are seq_cst), so at least one of the two sees the other.
- * For the descriptors the same holds between arm() and the peer's own rule.
- */
-static void WEIR_ON_WORKER
-worker_sleep(struct weir_worker *w)
-{
-	struct epoll_event ev[WAKE_EVENTS];
-	uint64_t woken;
-	bool slept = false;
-
-	atomic_store_explicit(&w->asleep, true, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with weir_worker_send() */
-	if (rte_ring_empty(w->mailbox) && !atomic_load_explicit(&w->stop, memory_order_relaxed) &&
-			worker_arm(w)) {
-		rte_rcu_qsbr_thread_offline(workers.qsbr, w->index);
-		epoll_wait(w->epfd, ev, RTE_DIM(ev), worker_sleep_ms(w));
-		rte_rcu_qsbr_thread_online(workers.qsbr, w->index);
-		worker_disarm(w, NULL);
-		slept = true;
-	}
-	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
-	w->work_tsc = w->last_tsc;
-	if (!slept)
-		return;
-
-	woken = rte_rdtsc();
-	weir_counter_add(&w->cycles_asleep, woken - w->last_tsc);
-	weir_counter_add(&w->sleeps, 1);
-	w->last_tsc = woken;
-	/* A wake-up that brings no work must not start another spin. */
-	if (worker_round(w) > 0)
-		w->work_tsc = woken;
-	else
-		weir_counter_add(&w->wakes_spurious, 1);
 }
 
 static int
@@ -277,8 +168,10 @@ worker_main(void *arg)
 			rte_pause();
 		}
 		w->last_tsc = now;
-		if (w->idle == WEIR_IDLE_ADAPTIVE && now - w->work_tsc > w->spin_cycles)
-			worker_sleep(w);
+		if (weir_counter_get(&w->nb_parked) > 0 && now >= w->look_tsc)
+			pollers_look(w);
+		if (now - w->work_tsc > w->spin_cycles)
+			idle_enter(w);
 	}
 	while (worker_deliver(w) > 0)
 		;
@@ -440,34 +333,21 @@ weir_worker_stats_get(const struct weir_worker *worker, struct weir_worker_stats
 	out->sleeps = weir_counter_get(&worker->sleeps);
 	out->wakes_spurious = weir_counter_get(&worker->wakes_spurious);
 	out->messages = weir_counter_get(&worker->messages);
-}
-
-void
-weir_poller_add(struct weir_poller *poller)
-{
-	TAILQ_INSERT_TAIL(&worker_self->pollers, poller, next);
-}
-
-void
-weir_poller_del(struct weir_poller *poller)
-{
-	struct weir_worker *w = worker_self;
-
-	if (w->cursor == poller)
-		w->cursor = TAILQ_NEXT(poller, next);
-	TAILQ_REMOVE(&w->pollers, poller, next);
+	out->parks = weir_counter_get(&worker->parks);
+	out->nb_active = weir_counter_get(&worker->nb_active);
+	out->nb_parked = weir_counter_get(&worker->nb_parked);
 }
 
 int
-weir_worker_fd_add(int fd)
+weir_worker_fd_add(int fd, struct weir_poller *poller)
 {
-	return worker_watch(worker_self, fd, EPOLLIN);
+	return worker_watch(worker_self, fd, EPOLLIN, poller);
 }
 
 int
-weir_worker_fd_add_inout(int fd)
+weir_worker_fd_add_inout(int fd, struct weir_poller *poller)
 {
-	return worker_watch(worker_self, fd, EPOLLIN | EPOLLOUT);
+	return worker_watch(worker_self, fd, EPOLLIN | EPOLLOUT, poller);
 }
 
 void
@@ -481,7 +361,7 @@ weir_worker_send(struct weir_worker *worker, struct weir_msg *msg)
 {
 	while (rte_ring_enqueue(worker->mailbox, msg) < 0)
 		rte_pause();
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with worker_sleep() */
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with idle_sleep() */
 	if (atomic_load_explicit(&worker->asleep, memory_order_relaxed))
 		worker_wake(worker);
 }

@@ -144,7 +144,7 @@ ring_add(void *arg)
 {
 	weir_role_assume_worker();
 	weir_poller_add(&ring.poller);
-	assert_int_equal(weir_worker_fd_add(ring.kickfd), 0);
+	assert_int_equal(weir_worker_fd_add(ring.kickfd, &ring.poller), 0);
 }
 
 static void
@@ -291,7 +291,7 @@ pipe_add(void *arg)
 	weir_role_assume_worker();
 	pipe_end.poller =
 			(struct weir_poller){ .name = "pipe", .poll = pipe_poll, .arm = pipe_arm };
-	assert_int_equal(weir_worker_fd_add_inout(pipe_end.fd), 0);
+	assert_int_equal(weir_worker_fd_add_inout(pipe_end.fd, &pipe_end.poller), 0);
 	weir_poller_add(&pipe_end.poller);
 }
 

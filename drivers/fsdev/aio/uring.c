@@ -117,7 +117,7 @@ aio_ring_start(struct aio_chan *achan)
 	if (rc == 0)
 		rc = io_uring_register_eventfd(&achan->ring, achan->event_fd);
 	if (rc == 0)
-		rc = weir_worker_fd_add(achan->event_fd);
+		rc = weir_worker_fd_add(achan->event_fd, &achan->poller);
 	if (rc < 0) {
 		ring_free(achan);
 		return rc;
@@ -128,6 +128,7 @@ aio_ring_start(struct aio_chan *achan)
 		.poll = ring_poll,
 		.arm = ring_arm,
 		.disarm = ring_disarm,
+		.parks = true,
 	};
 	weir_poller_add(&achan->poller);
 	achan->inflight = 0;
@@ -170,6 +171,7 @@ aio_ring_send(struct aio_chan *achan, struct io_uring_sqe *sqe, struct weir_fsre
 	io_uring_sqe_set_data(sqe, ctx);
 	atomic_store(&ctx->state, AIO_KERNEL);
 	achan->inflight++;
+	weir_poller_wake(&achan->poller);
 	return -EINPROGRESS;
 }
 
@@ -184,5 +186,6 @@ aio_ring_cancel(struct aio_chan *achan, struct weir_fsreq *req)
 	io_uring_prep_cancel(sqe, aio_ctx_of(req), 0);
 	io_uring_sqe_set_data(sqe, NULL);
 	achan->inflight++;
+	weir_poller_wake(&achan->poller);
 	(void)io_uring_submit(&achan->ring);
 }

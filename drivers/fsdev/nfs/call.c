@@ -108,6 +108,8 @@ static void WEIR_ON_WORKER
 call_put(struct nfs_call *call)
 {
 	TAILQ_INSERT_HEAD(&call->chan->free, call, list);
+	/* Somebody may wait for it. */
+	weir_poller_wake(&call->chan->poller);
 }
 
 static void WEIR_ON_WORKER
@@ -116,6 +118,7 @@ call_delay(struct nfs_call *call, uint64_t due_tsc)
 	call->delayed = true;
 	call->due_tsc = due_tsc;
 	TAILQ_INSERT_TAIL(&call->chan->delayed, call, list);
+	weir_poller_wake(&call->chan->poller);
 }
 
 /* The server asks for patience. False where a soft mount has none left. */
@@ -235,6 +238,7 @@ nfs_wait(struct weir_fsreq *req, weir_fsop_fn resume)
 		return -EIO;
 	ctx->resume = resume;
 	nfs_list_add(ctx, &chan->waiting);
+	weir_poller_wake(&chan->poller);
 	return -EINPROGRESS;
 }
 

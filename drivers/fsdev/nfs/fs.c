@@ -424,6 +424,7 @@ nfs_chan_start(struct weir_channel *chan)
 		.name = weir_fsdev_name(weir_channel_fsdev(chan)),
 		.poll = chan_poll,
 		.arm = chan_arm,
+		.parks = true,
 	};
 	weir_poller_add(&nchan->poller);
 	return 0;

@@ -51,6 +51,7 @@ task_run(struct nfs_task *task)
 	atomic_fetch_sub(&nfs_node_of(task->req.node)->todo, NFS_TODO_ONE);
 	nfs_node_put(chan, task->req.node);
 	SLIST_INSERT_HEAD(&chan->tasks, task, next);
+	weir_poller_wake(&chan->poller);
 }
 
 void WEIR_ON_WORKER
@@ -79,6 +80,7 @@ nfs_todo(struct nfs_chan *chan, struct weir_node *node, uint32_t todo)
 		weir_node_put(dev, tail);
 	}
 	chan->todo_tail = id;
+	weir_poller_wake(&chan->poller);
 }
 
 /* The first node of the list, with its reference, and what is to be done to it. */
@@ -108,6 +110,7 @@ nfs_todo_wait(struct weir_fsreq *req)
 		return 0;
 	ctx->deadline_tsc = rte_rdtsc() + CLOSING_MS * chan->tsc_per_ms;
 	nfs_list_add(ctx, &chan->closing);
+	weir_poller_wake(&chan->poller);
 	return -EINPROGRESS;
 }
 

@@ -141,7 +141,7 @@ tcp_socket_open(struct tcp_conn *conn)
 	if (rc == 0)
 		rc = socket_bind(conn);
 	if (rc == 0)
-		rc = weir_worker_fd_add_inout(conn->fd);
+		rc = weir_worker_fd_add_inout(conn->fd, conn->cfg.poller);
 	if (rc < 0)
 		return socket_fail(conn, rc);
 	rc = tcp_socket_connect(conn);
