@@ -51,8 +51,9 @@ args_help(void)
 	     "  --socket-dir DIR        device NAME listens on DIR/NAME.sock (/run/weir)\n"
 	     "  --init-conf FILE        RPC command lines to run at start, one a line\n"
 	     "  --idle POLICY           poll: workers never sleep; adaptive: they sleep when there\n"
-	     "                          is nothing to do (adaptive)\n"
-	     "  --spin-us N             adaptive: microseconds without work before sleeping (50)\n"
+	     "                          is nothing to do; power: the CPU waits for memory then,\n"
+	     "                          where it can (adaptive)\n"
+	     "  --spin-us N             adaptive, power: microseconds without work before (50)\n"
 	     "  --requests N            requests in progress at most, on each NUMA node (8192)\n"
 	     "  --big-requests N        of which large transfers (1024)\n"
 	     "  --manager NAME          name of the emulation manager (mlx5_0)\n"
@@ -113,15 +114,13 @@ args_number(const char *name, const char *text, uint32_t min, uint32_t max, uint
 static int
 args_idle(const char *text, enum weir_idle_policy *out)
 {
-	if (strcmp(text, "poll") == 0) {
-		*out = WEIR_IDLE_POLL;
-		return 0;
+	for (unsigned int i = 0; weir_idle_policy_names[i] != NULL; i++) {
+		if (strcmp(text, weir_idle_policy_names[i]) == 0) {
+			*out = (enum weir_idle_policy)i;
+			return 0;
+		}
 	}
-	if (strcmp(text, "adaptive") == 0) {
-		*out = WEIR_IDLE_ADAPTIVE;
-		return 0;
-	}
-	fprintf(stderr, "weir: --idle %s: must be poll or adaptive\n", text);
+	fprintf(stderr, "weir: --idle %s: must be poll, adaptive or power\n", text);
 	return -EINVAL;
 }
 

@@ -241,6 +241,18 @@ queue_disarm(struct weir_poller *poller)
 	weir_vq_disarm(&q->vq);
 }
 
+/* What it waits for must be nothing but the next entry of its ring. */
+static bool WEIR_ON_WORKER
+queue_monitor(struct weir_poller *poller, struct rte_power_monitor_cond *cond)
+{
+	struct device_queue *q = container_of(poller, struct device_queue, poller);
+
+	if (q->starved || q->nb_inflight > 0 || q->vq.error != WEIR_VQ_OK)
+		return false;
+	weir_vq_monitor(&q->vq, cond);
+	return true;
+}
+
 void
 device_queue_init(struct device_queue *q, struct device *dev, uint16_t index,
 		struct weir_worker *worker)
@@ -252,6 +264,7 @@ device_queue_init(struct device_queue *q, struct device *dev, uint16_t index,
 	q->poller.poll = queue_poll;
 	q->poller.arm = queue_arm;
 	q->poller.disarm = queue_disarm;
+	q->poller.monitor = queue_monitor;
 	q->poller.parks = true;
 	q->limit = devreq_queue_limit();
 	q->kickfd = -1;

@@ -394,3 +394,23 @@ weir_vq_disarm(struct weir_vq *vq)
 	vq->armed = false;
 	vq_suppress_kicks(vq);
 }
+
+/* opaque[0] is the index up to which entries were taken. A race is of no harm: waits are bounded. */
+static int
+vq_has_entries(const uint64_t avail_idx, const uint64_t opaque[RTE_POWER_MONITOR_OPAQUE_SZ])
+{
+	return avail_idx == opaque[0] ? 0 : -1;
+}
+
+void WEIR_ON_WORKER
+weir_vq_monitor(const struct weir_vq *vq, struct rte_power_monitor_cond *cond)
+{
+	struct vring_avail *avail = vq->avail;
+
+	*cond = (struct rte_power_monitor_cond){
+		.addr = &avail->idx,
+		.size = sizeof(avail->idx),
+		.fn = vq_has_entries,
+		.opaque[0] = vq->last_avail,
+	};
+}

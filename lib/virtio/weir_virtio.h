@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rte_power_intrinsics.h>
+
 #include "weir_memmap.h"
 #include "weir_role.h"
 
@@ -138,5 +140,8 @@ bool WEIR_ON_WORKER weir_vq_arm(struct weir_vq *vq);
 
 /** Suppresses kicks again. */
 void WEIR_ON_WORKER weir_vq_disarm(struct weir_vq *vq);
+
+/** Describes the memory that a driver writes when it makes an entry available. */
+void WEIR_ON_WORKER weir_vq_monitor(const struct weir_vq *vq, struct rte_power_monitor_cond *cond);
 
 #endif /* WEIR_VIRTIO_H */

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include <rte_cycles.h>
+#include <rte_power_intrinsics.h>
 
 #include "worker.h"
 
@@ -16,7 +17,7 @@
  */
 #define LOOK_US 20
 
-const char *const weir_idle_policy_names[] = { "poll", "adaptive", NULL };
+const char *const weir_idle_policy_names[] = { "poll", "adaptive", "power", NULL };
 
 void
 idle_set(struct weir_worker *w, const struct weir_workers_cfg *cfg)
@@ -27,6 +28,7 @@ idle_set(struct weir_worker *w, const struct weir_workers_cfg *cfg)
 	w->spin_cycles = spins ? UINT64_MAX : per_us * cfg->spin_us;
 	w->park_cycles = RTE_MIN(w->spin_cycles, per_us * PARK_US);
 	w->look_cycles = per_us * LOOK_US;
+	rte_cpu_get_intrinsics_support(&w->cpu);
 	atomic_store_explicit(&w->idle, (uint32_t)cfg->idle, memory_order_relaxed);
 	atomic_store_explicit(&w->spin_us, cfg->spin_us, memory_order_relaxed);
 }
@@ -131,10 +133,57 @@ idle_sleep(struct weir_worker *w)
 		idle_leave(w, ev, n);
 }
 
+/*
+ * The CPU waits until memory changes or the time of the next look has come. Every wait is bounded
+ * by that time, so that messages, and pollers that cannot say what memory would change, are late at
+ * most by it, and no wake-up is needed to be correct.
+ */
+static void WEIR_ON_WORKER
+idle_doze(struct weir_worker *w)
+{
+	struct rte_power_monitor_cond cond[POLLERS_KEPT];
+	uint64_t now, until = w->last_tsc + w->look_cycles;
+	struct weir_poller *p;
+	unsigned int nb = 0;
+
+	TAILQ_FOREACH(p, &w->active, next) {
+		if (nb == RTE_DIM(cond) || p->monitor == NULL || !p->monitor(p, &cond[nb])) {
+			nb = 0;
+			break;
+		}
+		nb++;
+	}
+	if (nb == 1 && w->cpu.power_monitor)
+		rte_power_monitor(&cond[0], until);
+	else if (nb > 1 && w->cpu.power_monitor_multi)
+		rte_power_monitor_multi(cond, nb, until);
+	else
+		rte_power_pause(until);
+
+	now = rte_rdtsc();
+	weir_counter_add(&w->cycles_asleep, now - w->last_tsc);
+	weir_counter_add(&w->sleeps, 1);
+	w->last_tsc = now;
+}
+
 void WEIR_ON_WORKER
 idle_enter(struct weir_worker *w)
 {
-	idle_sleep(w);
+	if (atomic_load_explicit(&w->idle, memory_order_relaxed) == WEIR_IDLE_POWER)
+		idle_doze(w);
+	else
+		idle_sleep(w);
+}
+
+const char *
+weir_idle_lacks(enum weir_idle_policy policy)
+{
+	struct rte_cpu_intrinsics cpu;
+
+	if (policy != WEIR_IDLE_POWER)
+		return NULL;
+	rte_cpu_get_intrinsics_support(&cpu);
+	return cpu.power_pause ? NULL : "an instruction to pause until a given time (x86: WAITPKG)";
 }
 
 void

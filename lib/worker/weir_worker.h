@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include <rte_power_intrinsics.h>
 #include <rte_rcu_qsbr.h>
 
 #include "weir_loop.h"
@@ -29,6 +30,7 @@ struct weir_worker;
 enum weir_idle_policy {
 	WEIR_IDLE_POLL, /**< never sleep */
 	WEIR_IDLE_ADAPTIVE, /**< spin for spin_us without work, then arm and sleep */
+	WEIR_IDLE_POWER, /**< spin for spin_us, then let the CPU wait for memory, 20 us at a time */
 };
 
 /** Names of the policies by their number, NULL-terminated. */
@@ -36,7 +38,7 @@ extern const char *const weir_idle_policy_names[];
 
 struct weir_workers_cfg {
 	enum weir_idle_policy idle;
-	uint32_t spin_us; /**< adaptive: how long to spin without work */
+	uint32_t spin_us; /**< adaptive, power: how long to spin without work */
 };
 
 /** The worker's own: where a poller is. */
@@ -75,6 +77,13 @@ struct weir_poller {
 	void (*disarm)(struct weir_poller *poller);
 
 	/**
+	 * Names the memory that changes when there is work, and what tells from its value whether it
+	 * has changed already: what rte_power_monitor() wants. Returns false where work cannot be told
+	 * by that alone. NULL: it never can. Only the power policy asks.
+	 */
+	bool (*monitor)(struct weir_poller *poller, struct rte_power_monitor_cond *cond);
+
+	/**
 	 * The TSC at which a sleeping worker, or one that has parked it, polls again even if nothing
 	 * wakes it, to the next millisecond; 0: never. The owner writes it on the worker, last in
 	 * arm().
@@ -102,7 +111,7 @@ struct weir_msg {
 struct weir_worker_stats {
 	uint64_t cycles_busy; /**< in rounds that found work */
 	uint64_t cycles_idle; /**< in rounds that found none */
-	uint64_t cycles_asleep; /**< in epoll */
+	uint64_t cycles_asleep; /**< in epoll, or waiting as the power policy does */
 	uint64_t rounds;
 	uint64_t rounds_busy;
 	uint64_t sleeps;
@@ -117,7 +126,8 @@ struct weir_worker_stats {
  * Starts a worker on every EAL worker lcore and returns when all of them run. Control, once.
  *
  * Warns when the main lcore shares a CPU with a worker; that is allowed on small machines.
- * @return 0; -ENODEV when EAL has no worker lcore; -ENOMEM; or an errno of epoll and eventfd.
+ * @return 0; -ENODEV when EAL has no worker lcore; -ENOTSUP when the CPU lacks what the idle policy
+ *   needs; -ENOMEM; or an errno of epoll and eventfd.
  */
 int WEIR_ON_CONTROL weir_workers_start(const struct weir_workers_cfg *cfg);
 
@@ -143,7 +153,12 @@ int weir_worker_socket(const struct weir_worker *worker);
 /** Reads the counters; never disturbs the worker. Any thread. */
 void weir_worker_stats_get(const struct weir_worker *worker, struct weir_worker_stats *out);
 
-/** Sets the calling worker's idle policy from now on. */
+/**
+ * What this machine's CPU lacks for a policy, as words that go behind "lacks"; NULL: nothing.
+ * Any thread.
+ */
+const char *weir_idle_lacks(enum weir_idle_policy policy);
+/** Sets the calling worker's idle policy from now on. The CPU lacks nothing for it. */
 void WEIR_ON_WORKER weir_worker_idle_set(const struct weir_workers_cfg *cfg);
 /** Reads a worker's idle policy. Any thread. */
 void weir_worker_idle_get(const struct weir_worker *worker, struct weir_workers_cfg *out);

@@ -239,8 +239,15 @@ workers_free(void)
 int
 weir_workers_start(const struct weir_workers_cfg *cfg)
 {
-	int rc = workers_alloc(cfg);
+	const char *lacks = weir_idle_lacks(cfg->idle);
+	int rc;
 
+	if (lacks != NULL) {
+		weir_log(worker, ERR, "idle policy %s: this CPU lacks %s",
+				weir_idle_policy_names[cfg->idle], lacks);
+		return -ENOTSUP;
+	}
+	rc = workers_alloc(cfg);
 	if (rc < 0) {
 		workers_free();
 		return rc;

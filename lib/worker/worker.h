@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #include <rte_common.h>
+#include <rte_cpuflags.h>
 #include <rte_ring.h>
 
 #include "weir_stats.h"
@@ -52,6 +53,7 @@ struct weir_worker {
 	uint64_t look_cycles; /* between two looks for parked pollers, and of a doze at most */
 	uint64_t look_tsc; /* the next look */
 	uint64_t due_tsc; /* no timed poller is due before it */
+	struct rte_cpu_intrinsics cpu; /* the power policy's */
 
 	/* Written by the worker, read by anybody. */
 	RTE_MARKER counters __rte_cache_aligned;

@@ -3,13 +3,16 @@
 """What an appliance costs that has nothing to do."""
 
 import contextlib
+import errno
+import itertools
 import os
+import subprocess
 import time
 
 import pytest
 
 from hangfs import HangFs
-from weirtest import SLOW, Fe, holding_fe, wait_until
+from weirtest import SLOW, Fe, Weir, holding_fe, wait_until
 
 SECONDS = 5
 
@@ -31,6 +34,47 @@ def test_polling_workers_do_not_sleep(weir_factory):
     sleeps = [w['sleeps'] for w in weir.rpc('weir_get_workers')]
     time.sleep(0.2)
     assert [w['sleeps'] for w in weir.rpc('weir_get_workers')] == sleeps
+
+
+def has_waitpkg():
+    with open('/proc/cpuinfo', encoding='ascii') as file:
+        return 'waitpkg' in file.read().split()
+
+
+@pytest.mark.parametrize('load', [['check'], ['bench', 'randwrite', '--seconds', '2']])
+def test_switching_policies_under_load_loses_nothing(served, load):
+    policies = ['poll', 'adaptive'] + (['power'] if has_waitpkg() else [])
+    with Fe(*load, '-s', served.add_device('d0', 'mem0', queues=2), '--queues', '2') as run:
+        for i, policy in enumerate(itertools.cycle(policies)):
+            served.rpc('weir_set_worker_idle', policy=policy, spin_us=i % 3 * 50)
+            assert {w['idle'] for w in served.rpc('weir_get_workers')} == {policy}
+            time.sleep(0.002)
+            if run.proc.poll() is not None:
+                break
+        run.wait()
+
+
+def test_one_worker_gets_a_policy_of_its_own(weir):
+    first, second = (w['lcore'] for w in weir.rpc('weir_get_workers'))
+    weir.rpc('weir_set_worker_idle', policy='poll', lcore=second)
+    weir.rpc('weir_set_worker_idle', policy='adaptive', lcore=first, spin_us=7)
+    got = [(w['idle'], w['spin_us']) for w in weir.rpc('weir_get_workers')]
+    assert got == [('adaptive', 7), ('poll', 50)]
+    weir.rpc_fails(-errno.ENODEV, 'lcore 99', 'weir_set_worker_idle', policy='poll', lcore=99)
+
+
+@pytest.mark.skipif(has_waitpkg(), reason='this CPU has what the power policy needs')
+def test_power_is_refused_by_name_where_the_cpu_cannot(weir):
+    weir.rpc_fails(-errno.ENOTSUP, 'power|lacks|waitpkg', 'weir_set_worker_idle', policy='power')
+    assert {w['idle'] for w in weir.rpc('weir_get_workers')} == {'adaptive'}
+    other = Weir('--idle', 'power', wait=False)
+    try:
+        assert other.proc.wait(20 * SLOW) == 1
+        assert 'this CPU lacks' in other.log and 'WAITPKG' in other.log
+    except subprocess.TimeoutExpired:
+        pytest.fail('weir started with --idle power')
+    finally:
+        other.cleanup()
 
 
 @pytest.mark.skipif(not os.access('/dev/fuse', os.R_OK | os.W_OK), reason='no /dev/fuse here')

@@ -170,7 +170,7 @@ stats(void)
 static unsigned int
 nb_policies(void)
 {
-	return 2;
+	return weir_idle_lacks(WEIR_IDLE_POWER) == NULL ? 3 : 2;
 }
 
 /* Until all but a few are parked. */
