@@ -87,14 +87,19 @@ weir_iov_zero(struct weir_iov *iov, size_t n)
 size_t
 weir_iov_skip(struct weir_iov *iov, size_t n)
 {
-	size_t done = 0, run;
-	uint8_t *addr;
+	size_t rest;
 
-	while ((run = iov_run(iov, n - done, &addr)) > 0) {
-		iov_advance(iov, run);
-		done += run;
+	n = RTE_MIN(n, iov->left);
+	iov->left -= n;
+	/* From the start of the current segment on. */
+	rest = n + iov->seg_off;
+	while (rest > 0 && rest >= iov->seg->len) {
+		rest -= iov->seg->len;
+		iov->seg++;
+		iov->nb_segs--;
 	}
-	return done;
+	iov->seg_off = (uint32_t)rest;
+	return n;
 }
 
 void
@@ -107,22 +112,24 @@ unsigned int
 weir_iov_export(const struct weir_iov *iov, struct iovec *vec, unsigned int max, size_t n,
 		size_t *bytes)
 {
-	struct weir_iov ahead = *iov;
+	const struct weir_seg *seg = iov->seg;
+	const size_t want = RTE_MIN(n, iov->left);
+	size_t left = want, off = iov->seg_off, run;
 	unsigned int nb = 0;
-	size_t done = 0, run;
-	uint8_t *addr;
+	uint8_t *addr, *end = NULL;
 
-	while ((run = iov_run(&ahead, n - done, &addr)) > 0) {
-		if (nb > 0 && (uint8_t *)vec[nb - 1].iov_base + vec[nb - 1].iov_len == addr)
+	for (; left > 0; left -= run, off = 0, seg++) {
+		addr = (uint8_t *)weir_memmap_addr(iov->map, seg) + off;
+		run = RTE_MIN(left, (size_t)seg->len - off);
+		if (nb > 0 && addr == end)
 			vec[nb - 1].iov_len += run;
 		else if (nb < max)
 			vec[nb++] = (struct iovec){ .iov_base = addr, .iov_len = run };
 		else
 			break;
-		iov_advance(&ahead, run);
-		done += run;
+		end = addr + run;
 	}
 	if (bytes != NULL)
-		*bytes = done;
+		*bytes = want - left;
 	return nb;
 }
