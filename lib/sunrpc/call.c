@@ -2,7 +2,9 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <string.h>
 
+#include <rte_byteorder.h>
 #include <rte_cycles.h>
 #include <rte_debug.h>
 
@@ -35,6 +37,39 @@ msg_free(struct sunrpc_msg *msg)
 	TAILQ_INSERT_HEAD(&client->free, msg, next);
 }
 
+static bool
+cred_same(const struct weir_sunrpc_cred *a, const struct weir_sunrpc_cred *b)
+{
+	return a->uid == b->uid && a->gid == b->gid && a->nb_groups == b->nb_groups &&
+			memcmp(a->groups, b->groups, a->nb_groups * sizeof(a->groups[0])) == 0;
+}
+
+static void WEIR_ON_WORKER
+msg_header(struct sunrpc_msg *msg, const struct weir_sunrpc_cred *cred)
+{
+	struct weir_sunrpc_client *client = msg->client;
+	struct weir_xdr_enc *enc = &msg->enc;
+	rte_be32_t be;
+
+	/* Most calls are the last caller's again: then only two numbers differ. */
+	if (cred != NULL && client->header_len > 0 && cred_same(cred, &client->header_cred)) {
+		memcpy(enc->buf, client->header, client->header_len);
+		be = rte_cpu_to_be_32(msg->xid);
+		memcpy(enc->buf + SUNRPC_HEADER_XID, &be, sizeof(be));
+		be = rte_cpu_to_be_32(msg->proc);
+		memcpy(enc->buf + SUNRPC_HEADER_PROC, &be, sizeof(be));
+		enc->len = client->header_len;
+		return;
+	}
+	sunrpc_header_put(enc, msg->xid, client->cfg.program, client->cfg.version, msg->proc);
+	sunrpc_cred_put(enc, cred, client->machine, client->machine_len);
+	if (cred == NULL || cred->nb_groups > WEIR_SUNRPC_MAX_GROUPS)
+		return;
+	memcpy(client->header, enc->buf, enc->len);
+	client->header_len = enc->len;
+	client->header_cred = *cred;
+}
+
 struct weir_xdr_enc *
 weir_sunrpc_prepare(struct weir_sunrpc_client *client, struct weir_sunrpc_call *call, uint32_t proc,
 		const struct weir_sunrpc_cred *cred, uint32_t args_max)
@@ -60,8 +95,7 @@ weir_sunrpc_prepare(struct weir_sunrpc_client *client, struct weir_sunrpc_call *
 		.buf = msg->out.head,
 		.size = SUNRPC_HEADER_MAX + (big ? WEIR_SUNRPC_ARGS_MAX : WEIR_SUNRPC_ARGS_SMALL),
 	};
-	sunrpc_header_put(&msg->enc, msg->xid, client->cfg.program, client->cfg.version, proc);
-	sunrpc_cred_put(&msg->enc, cred, client->machine, client->machine_len);
+	msg_header(msg, cred);
 	return &msg->enc;
 }
 

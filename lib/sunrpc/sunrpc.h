@@ -87,6 +87,9 @@ struct weir_sunrpc_client {
 
 	/* The worker's. */
 	struct weir_poller poller;
+	uint8_t header[SUNRPC_HEADER_MAX]; /**< of the last call */
+	uint32_t header_len; /**< 0: none yet */
+	struct weir_sunrpc_cred header_cred; /**< whose it is */
 	struct sunrpc_msg **by_xid; /**< at xid & xid_mask; NULL: no such call */
 	uint8_t **big_free;
 	uint32_t nb_big_free, next_xid, turn;
@@ -107,6 +110,9 @@ const struct weir_xprt_driver *sunrpc_xprt_find(const char *name);
 /** Encodes a call's header. Any thread. */
 void sunrpc_header_put(struct weir_xdr_enc *enc, uint32_t xid, uint32_t program, uint32_t version,
 		uint32_t proc);
+/** The numbers in a header that differ from call to call of one caller. */
+#define SUNRPC_HEADER_XID  0
+#define SUNRPC_HEADER_PROC 20
 /** Encodes credential and verifier; cred NULL: AUTH_NONE. Any thread. */
 void sunrpc_cred_put(struct weir_xdr_enc *enc, const struct weir_sunrpc_cred *cred,
 		const char *machine, uint32_t machine_len);

@@ -89,6 +89,45 @@ call_on_the_wire_is_what_rfc_5531_says(void **state)
 }
 
 static void
+each_call_carries_its_own_credential(void **state)
+{
+	static const struct weir_sunrpc_cred creds[] = {
+		{ .uid = 1, .gid = 2 },
+		{ .uid = 1, .gid = 3 },
+		{ .uid = 4, .gid = 3 },
+		{ .uid = 4, .gid = 3, .nb_groups = 2, .groups = { 5, 6 } },
+		{ .uid = 4, .gid = 3, .nb_groups = 2, .groups = { 5, 7 } },
+		{ .uid = 4, .gid = 3, .nb_groups = 1, .groups = { 5 } },
+	};
+	static const int order[] = { 0, 0, 1, 1, 2, -1, 2, 3, 3, 4, 5, -1, 5, 0 };
+	struct rpc_peer_call seen;
+	int fd = connect_now();
+
+	for (unsigned int i = 0; i < RTE_DIM(order); i++) {
+		const struct weir_sunrpc_cred *cred = order[i] < 0 ? NULL : &creds[order[i]];
+
+		user_call_init(&calls[0], &user, i % 2 * 2);
+		calls[0].cred = cred;
+		calls[0].nb_args = 2;
+		user_submit(calls, 1);
+		rpc_peer_recv(fd, &seen);
+		assert_int_equal(seen.proc, i % 2 * 2);
+		assert_int_equal(seen.flavor, cred != NULL);
+		if (cred != NULL) {
+			assert_int_equal(seen.uid, cred->uid);
+			assert_int_equal(seen.gid, cred->gid);
+			assert_int_equal(seen.nb_groups, cred->nb_groups);
+			assert_memory_equal(seen.groups, cred->groups, 4 * cred->nb_groups);
+		}
+		assert_int_equal(seen.args_len, 8);
+		rpc_peer_answer(fd, seen.xid, NULL, 0);
+		assert_int_equal(user_wait(&calls[0]), 0);
+		free(seen.raw);
+	}
+	close(fd);
+}
+
+static void
 replies_in_any_order_find_their_calls(void **state)
 {
 	struct rpc_peer_call seen[32];
@@ -586,6 +625,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(call_on_the_wire_is_what_rfc_5531_says),
+		TEST(each_call_carries_its_own_credential),
 		TEST(replies_in_any_order_find_their_calls),
 		TEST(write_payload_leaves_guest_pages_whole_and_padded),
 		TEST(read_payload_lands_in_guest_pages_however_it_comes),
