@@ -6,7 +6,8 @@
 #include "nfs3_xdr.h"
 
 /* The most that precedes the data in the results of READ: status, attributes, count, eof, length. */
-#define READ_HEAD_MAX (4 + 4 + 84 + 4 + 4 + 4)
+#define ATTR_BYTES    84
+#define READ_HEAD_MAX (4 + 4 + ATTR_BYTES + 4 + 4 + 4)
 
 static int
 dec_rc(const struct weir_xdr_dec *dec)
@@ -277,7 +278,9 @@ nfs3_get_readlink(struct weir_xdr_dec *dec, struct nfs3_readlink_res *res)
 int
 nfs3_get_read(struct weir_xdr_dec *dec, struct nfs3_read_res *res)
 {
-	get_post_attr(dec, &res->attr);
+	/* The guest is not told attributes with data. */
+	if (weir_xdr_get_bool(dec))
+		weir_xdr_get_fixed(dec, ATTR_BYTES);
 	res->count = weir_xdr_get_u32(dec);
 	res->eof = weir_xdr_get_bool(dec);
 	res->len = weir_xdr_get_u32(dec);

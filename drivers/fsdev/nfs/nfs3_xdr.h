@@ -187,7 +187,6 @@ struct nfs3_readlink_res {
 };
 
 struct nfs3_read_res {
-	struct nfs3_post_attr attr;
 	uint32_t count;
 	bool eof;
 	uint32_t len; /**< of the data, which follows */
