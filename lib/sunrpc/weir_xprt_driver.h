@@ -136,8 +136,8 @@ struct weir_xprt_ops {
 	void (*detach)(struct weir_xprt *xprt, struct weir_xprt_msg *msg);
 };
 
-/** Bytes of a sink from which on it is worth a system call to fill it directly. */
-#define WEIR_XPRT_BULK (32 * 1024)
+/** Bytes of a sink from which on it is filled directly, at the cost of a system call. */
+#define WEIR_XPRT_BULK 4096
 
 struct weir_xprt_driver {
 	const char *name; /**< "tcp" */

@@ -5,10 +5,15 @@
 import mmap
 import os
 import struct
+import sys
 
 import pytest
 
 import weirtest
+
+sys.path.insert(0, os.path.join(weirtest.ROOT, 'test', 'nfs'))
+
+import ganesha  # noqa: E402  (its folder is on the path from here on)
 
 PRELOAD = os.path.join(weirtest.BUILD, 'test', 'functional', 'libpathcount.so')
 FIELDS = ('on', 'worker_heap', 'other_heap', 'worker_copies')
@@ -56,6 +61,33 @@ def test_aio_needs_no_heap_and_no_copy(counted, workload):
     weirtest.fe(*bench, '--seconds', 1)
     counts.start()
     weirtest.fe(*bench, '--seconds', 2)
+    weir.rpc('virtio_fs_get_devices')
+    got = counts.stop()
+    assert got['other_heap'] > 0, 'nothing was counted at all'
+    assert got['worker_heap'] == 0
+    assert got['worker_copies'] == 0
+
+
+@pytest.fixture(scope='module')
+def server():
+    if not ganesha.is_installed():
+        pytest.skip('no nfs-ganesha')
+    with ganesha.Ganesha() as running:
+        yield running
+
+
+@pytest.mark.parametrize('workload', ['seqread', 'seqwrite'])
+@pytest.mark.parametrize('size', [4096, 1 << 20])
+def test_nfs_needs_no_heap_and_no_copy(counted, server, workload, size):
+    weir, counts = counted
+    weir.rpc('fsdev_nfs_create', name='nfs0', **server.params())
+    sock = weir.add_device('d0', 'nfs0')
+    # In pieces of two pages: the table of 256 descriptors would be a page itself, and it is copied.
+    bench = ('bench', workload, '-s', sock, '--depth', 16, '--file-size', 16 << 20, '--bs', size,
+             '--max-io', size, '--piece', 8192, '--seconds', 1, '--json')
+    weirtest.fe(*bench)
+    counts.start()
+    weirtest.fe(*bench)
     weir.rpc('virtio_fs_get_devices')
     got = counts.stop()
     assert got['other_heap'] > 0, 'nothing was counted at all'

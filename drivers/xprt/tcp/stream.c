@@ -32,10 +32,11 @@
  * which then goes to its place without a copy of ours. The first guess is enough for any NFSv3 READ
  * reply; then what the last one had is read, so that payload starts where a page does.
  *
- * Small payload is better copied out of one large read than given system calls of its own. Measured
- * on loopback, user and system time of the client for one READ, 16 or 32 in flight, in
- * microseconds: 4 KiB 1.1 copied, 1.5 direct; 8 KiB 1.6, 2.0; 16 KiB 2.6, 3.0; 32 KiB 5.0, 4.9;
- * 64 KiB 10.2, 9.5. Therefore WEIR_XPRT_BULK is 32 KiB.
+ * A page or more is never copied, though where many replies wait, up to 16 KiB would be cheaper
+ * copied out of one large read than given system calls of its own: 4 KiB 1.1 us of user and system
+ * time copied, 1.5 direct, from a peer that answers 32 at once. Real servers answer one by one:
+ * with nfs-ganesha a READ of 4 KiB takes 0.42 us of user time copied, 0.36 direct, and the same
+ * system time.
  */
 #define GUESS_FIRST 256
 #define GUESS_MIN   64
@@ -120,6 +121,7 @@ tcp_stream_room(struct tcp_stream *in, struct iovec *vec, unsigned int max, uint
 
 		nb = weir_iov_export(&in->sink, vec, max - 1, n, &bytes);
 		in->direct = (uint32_t)bytes;
+		in->room = (uint32_t)bytes;
 		/* What follows is wanted only once all that comes before it has a place. */
 		if (bytes < n)
 			return nb;
@@ -132,6 +134,7 @@ tcp_stream_room(struct tcp_stream *in, struct iovec *vec, unsigned int max, uint
 		.iov_base = in->buf + in->end,
 		.iov_len = RTE_MIN(limit, in->size - in->end),
 	};
+	in->room = in->direct + (uint32_t)vec[nb].iov_len;
 	return nb + 1;
 }
 

@@ -4,10 +4,8 @@
 
 /*
  * TCP over non-blocking kernel sockets. Payload is copied once, by the kernel, between the socket
- * and the guest's pages; small payload that came together with other replies is copied a second
- * time, which costs less than system calls of its own. For one READ of 4 KiB, 32 in flight, that is
- * about 0.3 us in user space and 0.7 us in the kernel. io_uring was not tried in place of readv and
- * sendmsg.
+ * and the guest's pages; only payload of less than a page that came together with other replies is
+ * copied a second time. doc/performance.md has what that costs.
  */
 
 #include <errno.h>
@@ -96,15 +94,11 @@ tcp_poll_opening(struct tcp_conn *conn)
 static void WEIR_ON_WORKER
 tcp_room(struct tcp_conn *conn)
 {
-	unsigned int i;
-
 	if (conn->in_nb > 0 && conn->in_bulk == (conn->xprt.nb_bulk > 0))
 		return;
 	conn->in_bulk = conn->xprt.nb_bulk > 0;
 	conn->in_nb = tcp_stream_room(
 			&conn->in, conn->in_vec, RTE_DIM(conn->in_vec), conn->in_bulk);
-	for (conn->in_bytes = 0, i = 0; i < conn->in_nb; i++)
-		conn->in_bytes += conn->in_vec[i].iov_len;
 }
 
 /* One read. @return bytes; 0: nothing is there; or why the connection is over. */
@@ -144,7 +138,7 @@ tcp_poll_open(struct tcp_conn *conn)
 		if (n == 0)
 			return nb;
 		nb++;
-		room = conn->in_bytes;
+		room = conn->in.room;
 		conn->in_nb = 0;
 		rc = n < 0 ? (int)n : tcp_stream_got(&conn->in, (size_t)n);
 		if (rc < 0) {

@@ -46,7 +46,8 @@ struct tcp_stream {
 	uint32_t pad_left;
 	uint32_t placed;
 	struct weir_iov sink; /**< of the payload to come */
-	uint32_t direct; /**< bytes of the last tcp_stream_room() that are the sink's */
+	uint32_t room; /**< bytes that the last tcp_stream_room() had room for */
+	uint32_t direct; /**< those of them that are the sink's */
 	uint32_t guess; /**< bytes before the payload of the last bulk reply, mark included */
 };
 
@@ -97,7 +98,6 @@ struct tcp_conn {
 	uint8_t *copy; /**< max_payload bytes, not touched before they are needed */
 	bool careful; /**< a payload could not be read: find out which */
 	struct tcp_stream in;
-	size_t in_bytes; /**< that in_vec has room for */
 	uint32_t in_bulk; /**< what it was made for */
 	unsigned int in_nb; /**< of in_vec; 0: to be made. Kept while nothing comes */
 	struct iovec in_vec[TCP_IN_VECS];
