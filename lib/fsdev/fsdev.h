@@ -11,8 +11,8 @@
 
 #include "node.h"
 
-/* Nodes of one file system at most. Only address space is taken for them. */
-#define FSDEV_MAX_NODES (1u << 24)
+/* Nodes of one file system at most: memory ends before. Only address space is taken for them. */
+#define FSDEV_MAX_NODES (1u << 27)
 
 /* Room for the text of a failed create. */
 #define FSDEV_MESSAGE_SIZE 512

@@ -46,6 +46,11 @@
 
 /* Dead nodes that one call of maintain or clear deals with: a few milliseconds of control's time. */
 #define NODES_BATCH 8192
+/*
+ * Keys are spread over all buckets, so their pages come with the first nodes: 32 MiB. Chains stay
+ * short up to some ten million nodes and are walked, not quite so fast, beyond.
+ */
+#define NODES_MAX_BUCKETS (1u << 23)
 
 struct fsdev_nodes {
 	struct weir_table *table;
@@ -107,6 +112,7 @@ fsdev_nodes_create(const struct fsdev_nodes_cfg *cfg, struct fsdev_nodes **out)
 		.max_recs = cfg->max_nodes,
 	};
 	struct fsdev_nodes *nodes;
+	uint32_t nb_buckets;
 	int rc;
 
 	/* The name of a memory file is for those who look, and has a limit below ours. */
@@ -114,8 +120,9 @@ fsdev_nodes_create(const struct fsdev_nodes_cfg *cfg, struct fsdev_nodes **out)
 	nodes = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*nodes));
 	if (nodes == NULL)
 		return -ENOMEM;
+	nb_buckets = rte_align32pow2(RTE_MAX(cfg->max_nodes / 2, 1u));
 	*nodes = (struct fsdev_nodes){
-		.bucket_mask = rte_align32pow2(RTE_MAX(cfg->max_nodes / 2, 1u)) - 1,
+		.bucket_mask = RTE_MIN(nb_buckets, NODES_MAX_BUCKETS) - 1,
 		.seed = rte_rand(),
 		.qsbr = cfg->qsbr,
 		.fini = cfg->fini,
