@@ -10,6 +10,8 @@
 
 /* Tables grow ahead of the workers, who poke control when they run low; this is the slow hand. */
 #define UPKEEP_MS 100
+/* While guests forget more nodes than one step of upkeep deals with. */
+#define UPKEEP_SOON_MS 1
 /* How often a shutdown looks whether it may end. */
 #define SHUTDOWN_TICK_MS 10
 
@@ -24,14 +26,14 @@ static struct {
 static void WEIR_ON_CONTROL
 devices_upkeep(struct weir_timer *timer)
 {
+	bool more = weir_fsdevs_maintain();
 	struct device *dev;
 
-	weir_fsdevs_maintain();
 	TAILQ_FOREACH(dev, &devices, next) {
 		if (dev->sess != NULL)
 			weir_fuse_session_maintain(dev->sess);
 	}
-	weir_timer_arm(timer, UPKEEP_MS);
+	weir_timer_arm(timer, more ? UPKEEP_SOON_MS : UPKEEP_MS);
 }
 
 int

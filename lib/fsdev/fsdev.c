@@ -452,11 +452,13 @@ weir_fsdev_put(struct weir_fsdev *dev, const char *user)
 	}
 }
 
-void WEIR_ON_CONTROL
+bool WEIR_ON_CONTROL
 weir_fsdevs_maintain(void)
 {
 	struct weir_fsdev *dev;
+	bool more = false;
 
 	for (dev = fsdev_next(NULL); dev != NULL; dev = fsdev_next(dev))
-		fsdev_nodes_maintain(dev->nodes);
+		more |= fsdev_nodes_maintain(dev->nodes);
+	return more;
 }

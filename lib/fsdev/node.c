@@ -361,7 +361,7 @@ nodes_free_batch(struct fsdev_nodes *nodes)
 	__atomic_fetch_sub(&nodes->nb_dead, nb, __ATOMIC_RELAXED);
 }
 
-void
+bool
 fsdev_nodes_maintain(struct fsdev_nodes *nodes)
 {
 	/* Without memory workers see -EAGAIN and come again, as do we with the next tick. */
@@ -371,6 +371,8 @@ fsdev_nodes_maintain(struct fsdev_nodes *nodes)
 		nodes_free_batch(nodes);
 	if (nodes->waiting == 0)
 		nodes_unlink_batch(nodes);
+	/* The batch that waits counts too: a few are left to the next tick. */
+	return __atomic_load_n(&nodes->nb_dead, __ATOMIC_RELAXED) > NODES_BATCH / 4;
 }
 
 bool

@@ -44,8 +44,11 @@ struct weir_node *fsdev_nodes_get(struct fsdev_nodes *nodes, uint64_t id);
 void fsdev_nodes_ref(struct fsdev_nodes *nodes, struct weir_node *node);
 void fsdev_nodes_put(struct fsdev_nodes *nodes, struct weir_node *node);
 
-/* Control: one bounded step of growing the table and reclaiming dead nodes. */
-void fsdev_nodes_maintain(struct fsdev_nodes *nodes);
+/*
+ * Control: one bounded step of growing the table and reclaiming dead nodes. Returns whether there
+ * are so many of them that the next step should follow at once.
+ */
+bool fsdev_nodes_maintain(struct fsdev_nodes *nodes);
 
 /*
  * Control, at the end, when no worker uses the nodes: one bounded step of reporting all that are

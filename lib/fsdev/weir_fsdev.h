@@ -245,8 +245,12 @@ const struct weir_fsdev_limits *weir_fsdev_limits(const struct weir_fsdev *dev);
 /** Bytes that a struct weir_file of this file system takes, private bytes included. */
 uint32_t weir_fsdev_file_size(const struct weir_fsdev *dev);
 
-/** Node table upkeep of all file systems: control calls it every few milliseconds. */
-void WEIR_ON_CONTROL weir_fsdevs_maintain(void);
+/**
+ * Node table upkeep of all file systems. Control calls it several times a second.
+ *
+ * @return whether so many nodes were given up that it should be called again in a millisecond.
+ */
+bool WEIR_ON_CONTROL weir_fsdevs_maintain(void);
 
 /**
  * Deletes all file systems at the end of the process. done comes on control when all are gone or
