@@ -197,6 +197,18 @@ get_handle(struct weir_xdr_dec *dec, uint32_t *number)
 	return (char)fh[0];
 }
 
+/* A name that is a number is a file of that number: each has a handle of its own. */
+static bool
+get_number(const uint8_t *name, uint32_t len, uint32_t *number)
+{
+	uint32_t i;
+
+	*number = 0;
+	for (i = 0; i < len && name[i] >= '0' && name[i] <= '9'; i++)
+		*number = *number * 10 + (name[i] - '0');
+	return len > 0 && i == len;
+}
+
 /* What a name is, and its number. */
 static char
 get_name(struct weir_xdr_dec *dec, uint32_t *number)
@@ -204,6 +216,8 @@ get_name(struct weir_xdr_dec *dec, uint32_t *number)
 	uint32_t len = 0;
 	const uint8_t *name = weir_xdr_get_opaque(dec, NFS3_NAME_MAX, &len);
 
+	if (name != NULL && get_number(name, len, number))
+		return 'f';
 	*number = 5381;
 	for (uint32_t i = 0; name != NULL && i < len; i++)
 		*number = *number * 33 + name[i];
@@ -232,6 +246,7 @@ static void
 answer_readdir(struct weir_xdr_dec *dec, struct weir_xdr_enc *enc, uint32_t number, bool plus)
 {
 	uint64_t cookie = weir_xdr_get_u64(dec);
+	uint32_t file;
 	char name[16];
 
 	put_post_attr(enc, 'd', number);
@@ -244,9 +259,10 @@ answer_readdir(struct weir_xdr_dec *dec, struct weir_xdr_enc *enc, uint32_t numb
 		weir_xdr_put_u64(enc, i + 1);
 		if (!plus)
 			continue;
-		put_post_attr(enc, 'f', (uint32_t)i);
+		file = (uint32_t)(number * NFS_LIAR_NAMES + i) | 1u << 31;
+		put_post_attr(enc, 'f', file);
 		weir_xdr_put_u32(enc, true);
-		put_handle(enc, 'f', (uint32_t)i);
+		put_handle(enc, 'f', file);
 	}
 	weir_xdr_put_u32(enc, false);
 	weir_xdr_put_u32(enc, cookie + 15 >= NFS_LIAR_NAMES);

@@ -9,7 +9,7 @@
  * are cut, stretched, repeated, delayed, swapped or altered, as a seed has it. Its tree is endless and
  * never changes: the first letter of a name says what it is (d: a directory, l: a symbolic link to
  * "target", p: a pipe, c: a character device 1:3, n: nothing, all others: a file of NFS_LIAR_BYTES
- * bytes), and the rest which one.
+ * bytes), and the rest which one. Names that are numbers are files, each of them another.
  */
 
 #include <stdbool.h>
