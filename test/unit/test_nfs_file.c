@@ -172,6 +172,9 @@ name_that_keeps_an_open_file_cannot_be_removed(void **state)
 static void
 permissions_are_those_of_the_caller(void **state)
 {
+	struct fsc_call ftruncate_call = {
+		.req = { .op = WEIR_FSOP_SETATTR, .in.setattr.valid = WEIR_SET_SIZE },
+	};
 	struct weir_entry entry;
 	struct weir_file *file;
 
@@ -189,6 +192,11 @@ permissions_are_those_of_the_caller(void **state)
 	assert_int_equal(chmod(nfs_host("private"), 0600), 0);
 	nfsc.cred.uid = nfsc.cred.gid = 2000;
 	assert_int_equal(fsc_io(&nfsc, WEIR_FSOP_READ, entry.node, file, 0, 1, 0, 1), 1);
+	ftruncate_call.req.node = entry.node;
+	assert_int_equal(fsc_run(&nfsc, &ftruncate_call), -EACCES);
+	ftruncate_call.req.file = file;
+	assert_int_equal(fsc_run(&nfsc, &ftruncate_call), 0);
+	assert_int_equal(nfs_host_stat("private").st_size, 0);
 	nfsc.cred.uid = nfsc.cred.gid = 0;
 	nfs_close(&entry, file);
 	unlink(nfs_host("private"));

@@ -52,18 +52,32 @@ nfs_cred_squash(const struct nfs_params *params, const struct weir_cred *cred, u
 	*gid = all || (root && cred->gid == 0) ? params->anongid : cred->gid;
 }
 
+/* Is it about data of an open file? ftruncate() is. */
+static bool
+call_is_opens(const struct weir_fsreq *req)
+{
+	switch (req->op) {
+	case WEIR_FSOP_READ:
+	case WEIR_FSOP_WRITE:
+	case WEIR_FSOP_FLUSH:
+	case WEIR_FSOP_FSYNC:
+		return req->file != NULL;
+	case WEIR_FSOP_SETATTR:
+		return req->file != NULL && (req->in.setattr.valid & WEIR_SET_SIZE) != 0;
+	default:
+		return false;
+	}
+}
+
 /* Data of an open file moves as whoever opened it, as the guest's own kernel would have it. */
 static void
 call_cred(const struct nfs_call *call, struct weir_sunrpc_cred *cred)
 {
-	const enum nfs3_proc proc = call->step->proc;
 	const struct weir_fsreq *req = call->req;
 	const struct nfs_file *file;
 
 	cred->nb_groups = 0;
-	if (req->file == NULL ||
-			(proc != NFSPROC3_READ && proc != NFSPROC3_WRITE &&
-					proc != NFSPROC3_COMMIT)) {
+	if (!call_is_opens(req)) {
 		nfs_cred_squash(call->chan->fs->params, &req->cred, &cred->uid, &cred->gid);
 		return;
 	}
