@@ -52,12 +52,13 @@ static struct {
 	_Atomic unsigned int per_mille, lies;
 	_Atomic unsigned int resent, calls[NFSPROC3_NB];
 	_Atomic bool terse;
+	_Atomic uint32_t most; /* bytes of READ and WRITE */
 	uint8_t *dropped; /* the last call that was */
 	uint32_t dropped_len;
 
 	pthread_mutex_t lock; /* of the rest */
 	struct refusal refusals[MAX_REFUSALS];
-} liar = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} liar = { .lock = PTHREAD_MUTEX_INITIALIZER, .most = 1 << 20 };
 
 static uint32_t
 rnd(void)
@@ -117,6 +118,12 @@ unsigned int
 nfs_liar_calls(uint32_t proc)
 {
 	return atomic_load(&liar.calls[proc]);
+}
+
+void
+nfs_liar_be_short(uint32_t bytes)
+{
+	atomic_store(&liar.most, bytes);
 }
 
 void
@@ -227,12 +234,12 @@ get_name(struct weir_xdr_dec *dec, uint32_t *number)
 static void
 answer_read(struct weir_xdr_dec *dec, struct weir_xdr_enc *enc, char kind, uint32_t number)
 {
-	static uint8_t data[1 << 20];
+	static uint8_t data[1 << 20]; /* the most that is ever asked for */
 	uint64_t off = weir_xdr_get_u64(dec);
 	uint32_t count = weir_xdr_get_u32(dec);
 	uint64_t left = off < NFS_LIAR_BYTES ? NFS_LIAR_BYTES - off : 0;
 
-	left = RTE_MIN(left, sizeof(data));
+	left = RTE_MIN(left, atomic_load(&liar.most));
 	count = (uint32_t)RTE_MIN(count, left);
 	for (uint32_t i = 0; i < count; i++)
 		data[i] = nfs_liar_byte(off + i);
@@ -295,7 +302,7 @@ answer_write(struct weir_xdr_dec *dec, struct weir_xdr_enc *enc, char kind, uint
 	uint32_t count;
 
 	weir_xdr_get_u64(dec);
-	count = weir_xdr_get_u32(dec);
+	count = RTE_MIN(weir_xdr_get_u32(dec), atomic_load(&liar.most));
 	put_wcc(enc, kind, number);
 	weir_xdr_put_u32(enc, count);
 	weir_xdr_put_u32(enc, count % 3 == 0 ? NFS3_FILE_SYNC : NFS3_UNSTABLE);

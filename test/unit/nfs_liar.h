@@ -51,6 +51,9 @@ unsigned int nfs_liar_resent(void);
 /* Calls of a procedure of NFS. */
 unsigned int nfs_liar_calls(uint32_t proc);
 
+/* From now on a READ or WRITE moves so many bytes at most. */
+void nfs_liar_be_short(uint32_t bytes);
+
 /* From now on LOOKUP says nothing about attributes, which it need not. */
 void nfs_liar_be_terse(bool terse);
 

@@ -397,6 +397,57 @@ open_file_is_kept_where_lookup_tells_no_attributes(void **state)
 	fsc_put(&fsc, entry.node);
 }
 
+static void
+short_answers_are_continued(void **state)
+{
+	struct weir_entry entry = look("f1");
+	struct weir_file *file;
+	unsigned int calls;
+
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDWR, &file), 0);
+	nfs_liar_be_short(1000);
+	calls = nfs_liar_calls(NFSPROC3_READ);
+	memset(fsc.mem, 0, MIB);
+	/* Two calls at once, of 65536 bytes and of what is left; the file ends before the request. */
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, 120000, 0, 4096),
+			NFS_LIAR_BYTES);
+	for (uint32_t i = 0; i < NFS_LIAR_BYTES; i++)
+		assert_int_equal(fsc.mem[i], nfs_liar_byte(i));
+	assert_int_equal(nfs_liar_calls(NFSPROC3_READ) - calls, 66 + 35);
+	calls = nfs_liar_calls(NFSPROC3_WRITE);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 120000, 0, 4096),
+			120000);
+	assert_int_equal(nfs_liar_calls(NFSPROC3_WRITE) - calls, 66 + 55);
+	/* Nothing at all, time and again, would never end. */
+	nfs_liar_be_short(0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, 1, 0, 4096), -EIO);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 1, 0, 4096), -EIO);
+	nfs_liar_be_short(MIB);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+}
+
+static void
+directory_is_listed_where_there_is_no_readdirplus(void **state)
+{
+	unsigned int calls = nfs_liar_calls(NFSPROC3_READDIRPLUS);
+	struct weir_entry dir = look("d");
+	struct weir_file *file;
+
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPENDIR, dir.node, O_DIRECTORY, &file), 0);
+	nfs_liar_refuse(NFSPROC3_READDIRPLUS, 10004, 1);
+	nb_seen = 0;
+	for (uint64_t off = 0; off < NFS_LIAR_NAMES; off = nb_seen)
+		assert_int_equal(fsc_readdir(&fsc, dir.node, file, off, 100, WEIR_FSREQ_PLUS, see,
+						 NULL),
+				0);
+	assert_int_equal(nb_seen, NFS_LIAR_NAMES);
+	/* Once is enough to know. */
+	assert_int_equal(nfs_liar_calls(NFSPROC3_READDIRPLUS), calls + 1);
+	fsc_release(&fsc, WEIR_FSOP_RELEASEDIR, dir.node, file);
+	fsc_put(&fsc, dir.node);
+}
+
 #define TEST(name, up) cmocka_unit_test_setup_teardown(name, up, teardown)
 
 int
@@ -409,6 +460,8 @@ main(void)
 		TEST(directory_goes_on_when_its_cookie_is_no_longer_known, setup),
 		TEST(exclusive_create_goes_without_where_it_is_not_to_be_had, setup),
 		TEST(open_file_is_kept_where_lookup_tells_no_attributes, setup),
+		TEST(short_answers_are_continued, setup),
+		TEST(directory_is_listed_where_there_is_no_readdirplus, setup),
 		TEST(lies_become_errors_and_nothing_else, setup_soft),
 	};
 	int rc;

@@ -27,15 +27,18 @@ static const struct nfs_step readdir_step;
 static const struct nfs_step readdirplus_step;
 
 static bool
-dir_is_plus(const struct weir_fsreq *req)
+dir_is_plus(const struct nfs_call *call)
 {
-	return (req->flags & WEIR_FSREQ_PLUS) != 0;
+	return call->step->proc == NFSPROC3_READDIRPLUS;
 }
 
 static int WEIR_ON_WORKER
 dir_ask(struct weir_fsreq *req)
 {
-	return nfs_call(req, dir_is_plus(req) ? &readdirplus_step : &readdir_step);
+	const bool plus = (req->flags & WEIR_FSREQ_PLUS) != 0 &&
+			!atomic_load(&nfs_chan_of(req)->fs->no_readdirplus);
+
+	return nfs_call(req, plus ? &readdirplus_step : &readdir_step);
 }
 
 /* As much as fills the guest's buffer: on the wire entries are about as long as there. */
@@ -60,7 +63,7 @@ readdir_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc 
 
 	if (cookie != 0)
 		verifier = atomic_load(&nfs_file_of(req->file)->cookie_verifier);
-	if (dir_is_plus(req))
+	if (dir_is_plus(call))
 		nfs3_put_readdirplus(enc, fh, cookie, verifier, dir_bytes(req), dir_bytes(req));
 	else
 		nfs3_put_readdir(enc, fh, cookie, verifier, dir_bytes(req));
@@ -195,6 +198,11 @@ readdir_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct wei
 	struct nfs3_entry entry;
 	bool any = false, eof = false;
 
+	/* Not every server has READDIRPLUS, nor for every directory; entries alone will do. */
+	if (rc == -EOPNOTSUPP && dir_is_plus(call)) {
+		atomic_store(&nfs_chan_of(req)->fs->no_readdirplus, true);
+		return dir_ask(req);
+	}
 	if (call->status == NFS3STAT_BAD_COOKIE)
 		return dir_bad_cookie(req);
 	if (call->status == NFS3STAT_TOOSMALL)
@@ -204,7 +212,7 @@ readdir_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct wei
 	if (rc < 0)
 		return rc;
 	atomic_store(&nfs_file_of(req->file)->cookie_verifier, res.verifier);
-	while ((rc = nfs3_get_entry(dec, dir_is_plus(req), &entry, &eof)) == 1) {
+	while ((rc = nfs3_get_entry(dec, dir_is_plus(call), &entry, &eof)) == 1) {
 		any = true;
 		rc = dir_take(req, &entry);
 		if (rc < 0)

@@ -101,6 +101,7 @@ struct nfs_fs {
 	/* Every worker's. */
 	_Atomic uint32_t nb_open __rte_cache_aligned; /**< open files */
 	_Atomic uint32_t next_silly;
+	_Atomic bool no_readdirplus; /**< the server does not have it */
 	_Atomic uint64_t next_verifier;
 
 	/* Control's; mount is the helper's while a job is under way. */
