@@ -448,6 +448,60 @@ directory_is_listed_where_there_is_no_readdirplus(void **state)
 	fsc_put(&fsc, dir.node);
 }
 
+/* An OPEN of an entry that waits for a busy server. */
+static void
+start_open(struct fsc_call *call, const struct weir_entry *entry)
+{
+	const unsigned int calls = nfs_liar_calls(NFSPROC3_ACCESS);
+	struct weir_file *file = calloc(1, weir_fsdev_file_size(fsc.dev));
+
+	assert_non_null(file);
+	file->flags = O_RDONLY;
+	*call = (struct fsc_call){
+		.req = { .op = WEIR_FSOP_OPEN, .node = entry->node, .file = file },
+	};
+	nfs_liar_refuse(NFSPROC3_ACCESS, NFS3STAT_JUKEBOX, 1000);
+	fsc_submit(&fsc, call);
+	while (nfs_liar_calls(NFSPROC3_ACCESS) == calls)
+		fsc_poll();
+}
+
+static void
+file_removed_while_it_is_opened_is_kept(void **state)
+{
+	unsigned int removed = nfs_liar_calls(NFSPROC3_REMOVE);
+	struct weir_entry entry = look("f1");
+	static struct fsc_call call;
+
+	start_open(&call, &entry);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "f1"), 0);
+	assert_int_equal(nfs_liar_calls(NFSPROC3_REMOVE), removed);
+	nfs_liar_refuse(0, 0, 0);
+	assert_int_equal(fsc_wait(&call), 0);
+	assert_int_equal(fsc_info("liar", "open_files"), 1);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, call.req.file);
+	assert_int_equal(nfs_liar_calls(NFSPROC3_REMOVE), ++removed);
+
+	/* Where it fails, nobody has it open, and the name goes. */
+	start_open(&call, &entry);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "f1"), 0);
+	assert_int_equal(nfs_liar_calls(NFSPROC3_REMOVE), removed);
+	nfs_liar_refuse(NFSPROC3_ACCESS, 13, 1);
+	assert_int_equal(fsc_wait(&call), -EACCES);
+	while (nfs_liar_calls(NFSPROC3_REMOVE) == removed)
+		fsc_poll();
+	free(call.req.file);
+
+	/* So it is when the guest is gone. */
+	start_open(&call, &entry);
+	fsc_detach(&call);
+	assert_int_equal(fsc_wait(&call), -ECANCELED);
+	assert_int_equal(fsc_info("liar", "open_files"), 0);
+	nfs_liar_refuse(0, 0, 0);
+	free(call.req.file);
+	fsc_put(&fsc, entry.node);
+}
+
 #define TEST(name, up) cmocka_unit_test_setup_teardown(name, up, teardown)
 
 int
@@ -462,6 +516,7 @@ main(void)
 		TEST(open_file_is_kept_where_lookup_tells_no_attributes, setup),
 		TEST(short_answers_are_continued, setup),
 		TEST(directory_is_listed_where_there_is_no_readdirplus, setup),
+		TEST(file_removed_while_it_is_opened_is_kept, setup),
 		TEST(lies_become_errors_and_nothing_else, setup_soft),
 	};
 	int rc;

@@ -37,6 +37,7 @@ nfs_begin(struct weir_fsreq *req)
 	ctx->nb_fences = 0;
 	ctx->list = NULL;
 	ctx->task = false;
+	ctx->opening = false;
 	ctx->target = NULL;
 	return ctx;
 }
@@ -263,6 +264,8 @@ nfs_end(struct weir_fsreq *req, int res)
 		return;
 	if (res == -EBADMSG)
 		res = -EIO;
+	if (nfs_ctx_of(req)->opening && res < 0)
+		nfs_open_failed(req);
 	if (nfs_ctx_of(req)->task)
 		nfs_task_end(req, res);
 	else

@@ -13,17 +13,46 @@
 
 #include "nfs.h"
 
+static void WEIR_ON_WORKER
+open_count(struct weir_fsreq *req, struct weir_node *node)
+{
+	atomic_fetch_add(&nfs_chan_of(req)->fs->nb_open, 1);
+	atomic_fetch_add(&nfs_node_of(node)->nb_open, 1);
+}
+
+/* @return what is to be done to the node for that. */
+static uint32_t WEIR_ON_WORKER
+open_uncount(struct weir_fsreq *req)
+{
+	struct nfs_node *node = nfs_node_of(req->node);
+
+	atomic_fetch_sub(&nfs_chan_of(req)->fs->nb_open, 1);
+	/* Sequentially consistent, as in nfs_silly_settle(): one of the two sees the other. */
+	if (atomic_fetch_sub(&node->nb_open, 1) == 1 && atomic_load(&node->silly) == NFS_SILLY_DONE)
+		return NFS_TODO_REMOVE;
+	return 0;
+}
+
+void WEIR_ON_WORKER
+nfs_open_failed(struct weir_fsreq *req)
+{
+	uint32_t todo = open_uncount(req);
+
+	nfs_ctx_of(req)->opening = false;
+	if (todo != 0)
+		nfs_todo(nfs_chan_of(req), req->node, todo);
+}
+
+/* An OPEN has counted its node before it asked, so that nobody removes the file meanwhile. */
 void WEIR_ON_WORKER
 nfs_file_opened(struct weir_fsreq *req, struct weir_node *node)
 {
 	struct nfs_file *file = nfs_file_of(req->file);
-	struct nfs_node *priv = nfs_node_of(node);
-	struct nfs_fs *fs = nfs_chan_of(req)->fs;
 
-	nfs_cred_squash(fs->params, &req->cred, &file->uid, &file->gid);
-	atomic_store(&file->lost, atomic_load(&priv->lost));
-	atomic_fetch_add(&fs->nb_open, 1);
-	atomic_fetch_add(&priv->nb_open, 1);
+	nfs_cred_squash(nfs_chan_of(req)->fs->params, &req->cred, &file->uid, &file->gid);
+	atomic_store(&file->lost, atomic_load(&nfs_node_of(node)->lost));
+	if (!nfs_ctx_of(req)->opening)
+		open_count(req, node);
 }
 
 static uint32_t
@@ -89,7 +118,9 @@ static const struct nfs_step truncate_step = { NFSPROC3_SETATTR, truncate_args, 
 int WEIR_ON_WORKER
 nfs_op_open(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	nfs_begin(req);
+	struct nfs_ctx *ctx = nfs_begin(req);
+	int rc;
+
 	switch (req->node->type) {
 	case S_IFREG:
 		break;
@@ -100,7 +131,12 @@ nfs_op_open(struct weir_channel *chan, struct weir_fsreq *req)
 	default:
 		return -ENXIO;
 	}
-	return nfs_call(req, (req->file->flags & O_TRUNC) != 0 ? &truncate_step : &open_step);
+	open_count(req, req->node);
+	ctx->opening = true;
+	rc = nfs_call(req, (req->file->flags & O_TRUNC) != 0 ? &truncate_step : &open_step);
+	if (rc != -EINPROGRESS)
+		nfs_open_failed(req);
+	return rc;
 }
 
 int WEIR_ON_WORKER
@@ -111,14 +147,11 @@ nfs_op_release(struct weir_channel *chan, struct weir_fsreq *req)
 	struct nfs_chan *nchan = nfs_chan_of(req);
 	uint32_t todo = 0;
 
-	atomic_fetch_sub(&nchan->fs->nb_open, 1);
 	if (nfs_is_unstable(node)) {
 		atomic_store(&node->writer, (uint64_t)file->uid << 32 | file->gid);
 		todo |= NFS_TODO_COMMIT;
 	}
-	/* Sequentially consistent, as in nfs_silly_settle(): one of the two sees the other. */
-	if (atomic_fetch_sub(&node->nb_open, 1) == 1 && atomic_load(&node->silly) == NFS_SILLY_DONE)
-		todo |= NFS_TODO_REMOVE;
+	todo |= open_uncount(req);
 	if (todo == 0)
 		return 0;
 	nfs_todo(nchan, req->node, todo);

@@ -214,6 +214,7 @@ struct nfs_ctx {
 	void (*fenced)(struct weir_fsreq *req);
 	uint32_t nb_fences;
 	bool task; /**< nobody's request: a background task */
+	bool opening; /**< its node counts as open until it fails */
 	struct weir_node *target; /**< open file whose name is taken away, with a reference */
 	union {
 		struct nfs_found found;
@@ -404,6 +405,8 @@ int WEIR_ON_WORKER nfs_op_releasedir(struct weir_channel *chan, struct weir_fsre
 int WEIR_ON_WORKER nfs_op_fsyncdir(struct weir_channel *chan, struct weir_fsreq *req);
 /** Fills in req->file for a node that is now open. */
 void WEIR_ON_WORKER nfs_file_opened(struct weir_fsreq *req, struct weir_node *node);
+/** An OPEN has failed: its node counts as open no longer. */
+void WEIR_ON_WORKER nfs_open_failed(struct weir_fsreq *req);
 
 /* task.c */
 /** Has a task do what is in todo (NFS_TODO_) to the node, as soon as it can. */
