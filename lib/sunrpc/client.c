@@ -208,6 +208,7 @@ static uint64_t
 conn_due(const struct sunrpc_conn *conn)
 {
 	const struct weir_sunrpc_client *client = conn->client;
+	uint64_t timeo = client->cfg.timeo_ms * client->tsc_per_ms;
 
 	switch (conn->state) {
 	case SUNRPC_DOWN:
@@ -215,8 +216,10 @@ conn_due(const struct sunrpc_conn *conn)
 	case SUNRPC_OPENING:
 		return conn->heard_tsc + CONNECT_MS * client->tsc_per_ms;
 	case SUNRPC_UP:
+		if (conn->overtaken_tsc != 0)
+			return RTE_MIN(conn->heard_tsc, conn->overtaken_tsc) + timeo;
 		if (conn->nb_calls > 0)
-			return conn->heard_tsc + client->cfg.timeo_ms * client->tsc_per_ms;
+			return conn->heard_tsc + timeo;
 	}
 	return UINT64_MAX;
 }
@@ -249,6 +252,9 @@ client_tick(struct weir_sunrpc_client *client)
 	uint32_t i;
 
 	client->tick_tsc = client->now + TICK_MS * client->tsc_per_ms;
+	/* First: what is over need not cost a connection. */
+	if (!client->cfg.hard)
+		client_expire(client);
 	for (i = 0; i < client->cfg.nconnect; i++) {
 		struct sunrpc_conn *conn = &client->conns[i];
 
@@ -259,8 +265,6 @@ client_tick(struct weir_sunrpc_client *client)
 		else
 			sunrpc_conn_break(conn, -ETIMEDOUT);
 	}
-	if (!client->cfg.hard)
-		client_expire(client);
 }
 
 int

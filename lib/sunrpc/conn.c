@@ -6,8 +6,11 @@
  * A message that was given to a connection stays with it until its call ends: only from the same
  * local port does the server recognise it when it comes again.
  *
- *   DOWN --retry_tsc--> OPENING --connected--> UP --closed, silent--> DOWN
- *                          '----closed, late-------------------------'
+ *   DOWN --retry_tsc--> OPENING --connected--> UP --closed, silent, forgetful--> DOWN
+ *                          '----closed, late------------------------------------'
+ *
+ * Forgetful: a server may drop a single call. Linux's does when a call comes again while the first
+ * one is still being carried out, which is what a connection that broke in the middle leads to.
  */
 
 #include <errno.h>
@@ -40,6 +43,8 @@ msg_is_bulk(const struct sunrpc_msg *msg)
 static void WEIR_ON_WORKER
 conn_remove(struct sunrpc_conn *conn, struct sunrpc_msg *msg)
 {
+	if (msg == TAILQ_FIRST(&conn->msgs))
+		conn->overtaken_tsc = 0;
 	TAILQ_REMOVE(&conn->msgs, msg, next);
 	conn->nb_calls--;
 	conn->load -= msg->weight;
@@ -103,6 +108,7 @@ conn_down(struct sunrpc_conn *conn, int error)
 	conn->state = SUNRPC_DOWN;
 	conn->replying = NULL;
 	conn->more = false;
+	conn->overtaken_tsc = 0;
 	conn->xprt->nb_bulk = 0;
 	for (msg = TAILQ_FIRST(&conn->msgs); msg != NULL; msg = next) {
 		next = TAILQ_NEXT(msg, next);
@@ -275,6 +281,8 @@ conn_reply(void *arg, struct weir_xprt_msg *out, const uint8_t *head, uint32_t n
 	weir_role_assume_worker();
 	conn->replying = NULL;
 	conn->backoff_ms = 0;
+	if (conn->overtaken_tsc == 0)
+		conn->overtaken_tsc = client->now;
 	conn_remove(conn, msg);
 	weir_counter_add(&stats->bytes_received, (uint64_t)nb + placed);
 	weir_hist_add(&stats->rtt, sunrpc_client_ns(client, rte_rdtsc() - msg->sent_tsc));

@@ -71,6 +71,8 @@ struct sunrpc_conn {
 	int reply_rc; /**< what its head was found to be */
 	uint32_t backoff_ms; /**< of the next attempt */
 	uint64_t retry_tsc; /**< DOWN: when to connect. UP: when to flush again */
+	uint64_t overtaken_tsc; /**< since when later calls than the first of msgs have been
+					 answered; 0: none has been */
 	uint64_t heard_tsc; /**< OPENING: since when. UP: when the server last owed or sent something */
 };
 

@@ -108,8 +108,8 @@ struct weir_sunrpc_cfg {
 	uint32_t nconnect; /**< connections, 1 to WEIR_SUNRPC_MAX_CONNECTS */
 	uint32_t max_calls; /**< calls in progress at most, 1 to 65536; sizes the pools */
 	uint32_t max_payload; /**< bytes of tx or rx at most, to 16 MiB */
-	uint32_t timeo_ms; /**< how long a server may be silent before a connection on which it owes
-				   answers is given up; at least 10 */
+	uint32_t timeo_ms; /**< how long a server may be silent, or answer later calls only, before
+				   a connection on which it owes answers is given up; at least 10 */
 	uint32_t retrans; /**< soft: a call fails after (retrans + 1) * timeo_ms */
 	bool hard; /**< calls wait for the server for ever */
 	bool reserved_port; /**< bind a local port below 1024 */

@@ -328,6 +328,51 @@ hard_calls_outlive_a_silent_server(void **state)
 	close(fd);
 }
 
+/* As Linux's does with one that comes again while it is still being carried out. */
+static void
+call_that_the_server_forgot_is_sent_again(void **state)
+{
+	struct rpc_peer_call seen, other;
+	uint8_t body[64], wire[128];
+	uint16_t port;
+	int fd, next;
+
+	user.cfg.timeo_ms = 300;
+	fd = connect_now(&port);
+	user_call_init(&calls[0], &user, 0);
+	user_submit(calls, 1);
+	rpc_peer_recv(fd, &seen);
+	/* Others are answered all the time, until the connection is given up nevertheless. */
+	for (;;) {
+		user_call_init(&calls[1], &user, 0);
+		user_submit(&calls[1], 1);
+		if (recv(fd, body, 1, MSG_PEEK) != 1)
+			break;
+		rpc_peer_recv(fd, &other);
+		send(fd, wire,
+				rpc_peer_frame(wire, body, rpc_peer_reply(body, other.xid, NULL, 0),
+						0),
+				MSG_NOSIGNAL);
+		free(other.raw);
+		while (calls[1].nb_done == 0 && weir_sunrpc_reconnects(user.client) == 0)
+			sched_yield();
+		if (calls[1].nb_done == 0)
+			break;
+	}
+	next = connect_again(port);
+	recv_again(next, &seen);
+	rpc_peer_answer(next, seen.xid, NULL, 0);
+	rpc_peer_recv(next, &other);
+	rpc_peer_answer(next, other.xid, NULL, 0);
+	assert_int_equal(user_wait(&calls[0]), 0);
+	assert_int_equal(user_wait(&calls[1]), 0);
+	assert_int_equal(weir_sunrpc_reconnects(user.client), 1);
+	free(other.raw);
+	free(seen.raw);
+	close(fd);
+	close(next);
+}
+
 static void
 idle_connection_outlives_any_silence(void **state)
 {
@@ -736,6 +781,7 @@ main(void)
 		TEST(soft_calls_fail_when_nobody_is_there),
 		TEST(soft_call_that_was_answered_late_is_over),
 		TEST(hard_calls_outlive_a_silent_server),
+		TEST(call_that_the_server_forgot_is_sent_again),
 		TEST(idle_connection_outlives_any_silence),
 		TEST(server_that_comes_back_gets_what_it_owes),
 		TEST(server_that_only_closes_is_not_stormed),
