@@ -49,6 +49,7 @@ int cmd_hostile(struct cli *cli);
 int cmd_load(struct cli *cli);
 int cmd_shell(struct cli *cli);
 int cmd_bench(struct cli *cli);
+int cmd_storm(struct cli *cli);
 
 /** Mounts by the options; prints what went wrong. @return 0 or an errno. */
 int cli_mount(struct cli *cli, struct fe_fs *fs);

@@ -29,6 +29,7 @@ static const struct {
 	{ "bench", cmd_bench, "WORKLOAD: load for --seconds, latency and CPU" },
 	{ "load", cmd_load, "read|write|storm: verified work until standard input ends" },
 	{ "shell", cmd_shell, "requests by line: what is asked on standard input is answered" },
+	{ "storm", cmd_storm, "changes of names and files, verified, until end of input" },
 	{ "hostile", cmd_hostile, "--count malformed messages, rings and requests" },
 };
 
