@@ -433,6 +433,17 @@ weir_sunrpc_reconnects(const struct weir_sunrpc_client *client)
 	return weir_counter_get(&client->reconnects);
 }
 
+uint64_t
+weir_sunrpc_port_changes(const struct weir_sunrpc_client *client)
+{
+	uint64_t sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < client->cfg.nconnect; i++)
+		sum += weir_counter_get(&client->conns[i].xprt->port_changes);
+	return sum;
+}
+
 const struct weir_sunrpc_proc_stats *
 weir_sunrpc_stats(const struct weir_sunrpc_client *client, uint32_t proc)
 {

@@ -173,6 +173,12 @@ int weir_sunrpc_client_error(const struct weir_sunrpc_client *client);
 /** Connections made after the first one of each. Any thread. */
 uint64_t weir_sunrpc_reconnects(const struct weir_sunrpc_client *client);
 
+/**
+ * Those of them that came from another local port than the one before, which somebody else had
+ * taken: calls sent again there were new to the server. Any thread.
+ */
+uint64_t weir_sunrpc_port_changes(const struct weir_sunrpc_client *client);
+
 /** Statistics of one procedure, written by the worker, read by anybody. */
 struct weir_sunrpc_proc_stats {
 	weir_counter calls; /**< submitted */

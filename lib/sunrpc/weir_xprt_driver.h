@@ -27,6 +27,7 @@
 
 #include "weir_iov.h"
 #include "weir_role.h"
+#include "weir_stats.h"
 
 struct weir_poller;
 
@@ -100,6 +101,8 @@ struct weir_xprt_cfg {
 struct weir_xprt {
 	const struct weir_xprt_ops *ops;
 	uint32_t credits; /**< calls that may be in flight; the driver writes, the engine obeys */
+	weir_counter port_changes; /**< connections from another local port than the one before; the
+					driver counts, anybody reads */
 	uint32_t nb_bulk; /**< replies to come with sinks of WEIR_XPRT_BULK bytes or more: how to
 			       receive best; the engine writes */
 };

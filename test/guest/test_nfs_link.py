@@ -91,6 +91,7 @@ def test_source_ports_stay(seen):
     """One for each worker: what the server knows its client by."""
     assert len(seen['cut']['ports']) == 2
     assert seen['cut']['ports_used'] == seen['cut']['ports']
+    assert seen['cut']['port_changes'] == 0
 
 
 def test_server_restarts_lose_nothing(seen):

@@ -240,6 +240,7 @@ def interrupt(appliance, seed, count):
     return {**seen, 'interruptions': between.counts, 'ports_used': sorted(ports),
             'hits': hits_now - hits, 'done': misses_now - misses,
             'asked': appliance.kept_calls() - calls, 'reconnects': stats['reconnects'],
+            'port_changes': stats['port_changes'],
             'retransmissions': stats['retransmissions'], 'errors': stats['errors']}
 
 

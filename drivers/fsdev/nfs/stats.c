@@ -133,7 +133,7 @@ state_text(const struct nfs_fs *fs)
 static json_t *
 fs_json(const struct nfs_fs *fs)
 {
-	uint64_t retransmissions = 0, reconnects = 0, lost = 0;
+	uint64_t retransmissions = 0, reconnects = 0, changes = 0, lost = 0;
 	json_t *procs;
 	unsigned int i;
 
@@ -143,14 +143,16 @@ fs_json(const struct nfs_fs *fs)
 				"connecting");
 	for (i = 0; i < weir_workers_count(); i++) {
 		reconnects += weir_sunrpc_reconnects(fs->clients[i]);
+		changes += weir_sunrpc_port_changes(fs->clients[i]);
 		lost += weir_counter_get(&chan_at(fs, i)->lost);
 	}
 	procs = procs_json(fs, &retransmissions);
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:o, s:o}", "root_path",
-			fs->params->exportname, "state", state_text(fs), "rsize",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:o, s:o}",
+			"root_path", fs->params->exportname, "state", state_text(fs), "rsize",
 			(json_int_t)fs->rsize, "wsize", (json_int_t)fs->wsize, "reconnects",
-			(json_int_t)reconnects, "retransmissions", (json_int_t)retransmissions,
-			"objects", (int)weir_fsdev_nodes(fs->dev), "open_files",
+			(json_int_t)reconnects, "port_changes", (json_int_t)changes,
+			"retransmissions", (json_int_t)retransmissions, "objects",
+			(int)weir_fsdev_nodes(fs->dev), "open_files",
 			(int)atomic_load(&fs->nb_open), "lost_writes", (int)lost, "errors",
 			errors_json(fs), "procedures", procs);
 }

@@ -89,7 +89,7 @@ socket_bind(struct tcp_conn *conn)
 {
 	int rc = 0;
 
-	if (conn->port != 0) {
+	if (conn->port != 0 && conn->port_tries < PORT_TRIES) {
 		rc = option(conn->fd, SOL_SOCKET, SO_REUSEADDR, 1);
 		if (rc == 0)
 			rc = socket_bind_to(conn, conn->port);
@@ -105,12 +105,15 @@ socket_note_port(struct tcp_conn *conn)
 {
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
+	uint16_t before = conn->port;
 
 	conn->port_tries = 0;
 	if (getsockname(conn->fd, (struct sockaddr *)&addr, &len) < 0)
 		return;
 	conn->port = ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port :
 							((struct sockaddr_in *)&addr)->sin_port);
+	if (before != 0 && conn->port != before)
+		weir_counter_add(&conn->xprt.port_changes, 1);
 }
 
 /*
@@ -121,10 +124,8 @@ static int WEIR_ON_WORKER
 socket_fail(struct tcp_conn *conn, int rc)
 {
 	tcp_socket_close(conn);
-	if ((rc == -EADDRINUSE || rc == -EADDRNOTAVAIL) && ++conn->port_tries >= PORT_TRIES) {
-		conn->port = 0;
-		conn->port_tries = 0;
-	}
+	if (rc == -EADDRINUSE || rc == -EADDRNOTAVAIL)
+		conn->port_tries++;
 	return rc;
 }
 

@@ -92,7 +92,7 @@ struct tcp_conn {
 	int fd;
 	int error; /**< FAILED: why. OPEN: a send failed so; poll reports it */
 	uint16_t port; /**< local, of the last connection; 0: none yet */
-	uint32_t port_tries; /**< how often that port could not be had */
+	uint32_t port_tries; /**< how often that port could not be had since */
 	STAILQ_HEAD(, weir_xprt_msg) out;
 	struct tcp_rest rest; /**< of the first of out */
 	uint8_t *copy; /**< max_payload bytes, not touched before they are needed */
