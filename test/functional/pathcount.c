@@ -4,8 +4,9 @@
 
 /*
  * A library to preload into weir: counts the heap calls of its worker threads and the copies they
- * make of whole pages. What it counts is in the file that WEIR_PATHCOUNT names, mapped, so that a
- * test can switch counting on for the time of a load and read it while weir runs.
+ * make of pages, or of the better part of one. What it counts is in the file that WEIR_PATHCOUNT
+ * names, mapped, so that a test can switch counting on for the time of a load and read it while
+ * weir runs.
  */
 
 #include <fcntl.h>
@@ -19,13 +20,14 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define PAGE 4096
+/* Bytes of a copy from which on it counts: a page of payload may be copied in two parts. */
+#define COPY_MIN 2048
 
 struct pathcount {
 	_Atomic uint64_t on;
 	_Atomic uint64_t worker_heap; /* heap calls of workers */
 	_Atomic uint64_t other_heap; /* of all other threads: shows that counting works */
-	_Atomic uint64_t worker_copies; /* of a page or more */
+	_Atomic uint64_t worker_copies; /* of COPY_MIN or more */
 };
 
 static struct pathcount *counts;
@@ -106,7 +108,7 @@ free(void *p)
 static void
 pathcount_copy(size_t n)
 {
-	if (n >= PAGE && counts != NULL && atomic_load(&counts->on) && pathcount_is_worker())
+	if (n >= COPY_MIN && counts != NULL && atomic_load(&counts->on) && pathcount_is_worker())
 		atomic_fetch_add(&counts->worker_copies, 1);
 }
 

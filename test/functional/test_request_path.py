@@ -82,9 +82,10 @@ def test_nfs_needs_no_heap_and_no_copy(counted, server, workload, size):
     weir, counts = counted
     weir.rpc('fsdev_nfs_create', name='nfs0', **server.params())
     sock = weir.add_device('d0', 'nfs0')
-    # In pieces of two pages: the table of 256 descriptors would be a page itself, and it is copied.
+    # A page of data in one piece, so that a copy of it counts; and few enough pieces that the table
+    # of descriptors, which is copied, is less than a page.
     bench = ('bench', workload, '-s', sock, '--depth', 16, '--file-size', 16 << 20, '--bs', size,
-             '--max-io', size, '--piece', 8192, '--seconds', 1, '--json')
+             '--max-io', size, '--piece', 16384, '--seconds', 1, '--json')
     weirtest.fe(*bench)
     counts.start()
     weirtest.fe(*bench)
