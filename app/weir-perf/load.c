@@ -125,7 +125,6 @@ thread_enter(struct load_thread *t, int phase, uint64_t now)
 	if (phase == LOAD_MEASURE) {
 		t->begin_ns = now;
 		t->begin_cpu_ns = thread_cpu_ns();
-		t->wait_ns = 0;
 		t->kicks = ring->nb_kicks;
 		t->calls = ring->nb_calls;
 	} else if (t->phase == LOAD_MEASURE) {
@@ -151,7 +150,8 @@ thread_wait(struct load_thread *t, uint64_t *now)
 	begin = fe_now_ns();
 	rc = fe_queue_wait(t->q);
 	*now = fe_now_ns();
-	t->wait_ns += *now - begin;
+	if (t->phase == LOAD_MEASURE)
+		t->wait_ns += *now - begin;
 	return rc;
 }
 

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "floor.h"
 #include "report.h"
+#include "run.h"
 #include "server.h"
 
 static void
@@ -24,18 +26,19 @@ catch_signals(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
-/* One run against a server of its own. */
-static int
-run_with_server(const struct perf_opts *opts, const char *command, struct load_result *result)
+int
+run_once(const struct perf_opts *opts, const char *command, struct load_result *result)
 {
-	const char *rpc = opts->rpc;
+	const char *rpc = NULL;
 	struct server server;
 	struct stat st;
 	int verdict;
 
+	if (command == NULL)
+		return load_run(opts, opts->socket, opts->server_pid, opts->rpc, result);
 	if (server_start(&server, command, opts->timeout_s) < 0)
 		return PERF_SETUP;
-	if (rpc == NULL && stat(server.rpc, &st) == 0)
+	if (stat(server.rpc, &st) == 0)
 		rpc = server.rpc;
 	verdict = load_run(opts, server.socket, server.pid, rpc, result);
 	if (verdict == PERF_SETUP || verdict == PERF_BROKEN)
@@ -45,26 +48,18 @@ run_with_server(const struct perf_opts *opts, const char *command, struct load_r
 }
 
 static int
-run_once(const struct perf_opts *opts)
+run_and_report(const struct perf_opts *opts)
 {
 	struct load_result *result = calloc(1, sizeof(*result));
-	json_t *json;
 	int verdict;
 
 	if (result == NULL)
 		return PERF_SETUP;
-	if (opts->server != NULL)
-		verdict = run_with_server(opts, opts->server, result);
-	else
-		verdict = load_run(opts, opts->socket, opts->server_pid, opts->rpc, result);
-	if (verdict != PERF_SETUP && opts->json) {
-		json = report_json(opts, result);
-		json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-		putchar('\n');
-		json_decref(json);
-	} else if (verdict != PERF_SETUP) {
+	verdict = run_once(opts, opts->server, result);
+	if (verdict != PERF_SETUP && opts->json)
+		report_print(report_json(opts, result));
+	else if (verdict != PERF_SETUP)
 		report_text(opts, result);
-	}
 	free(result);
 	return verdict;
 }
@@ -78,5 +73,9 @@ main(int argc, char **argv)
 	if (rc != 0)
 		return rc > 0 ? PERF_OK : PERF_USAGE;
 	catch_signals();
-	return run_once(&opts);
+	if (opts.serve != NULL)
+		return floor_serve(opts.serve);
+	if (opts.versus != NULL)
+		return run_versus(&opts);
+	return run_and_report(&opts);
 }

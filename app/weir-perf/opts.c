@@ -67,10 +67,17 @@ struct row {
 static const struct row rows[] = {
 	{ "socket", "PATH", ROW_TEXT, AT(socket), 0, 0, "the device's socket; -s is short for it" },
 	{ "server", "COMMAND", ROW_TEXT, AT(server), 0, 0,
-			"start this server, which listens on {socket}; {dir} is a folder\n"
-			"of its own, {rpc} is DIR/rpc.sock" },
+			"start this server, which listens at {socket}; {dir} is a folder\n"
+			"of its own, {rpc} is {dir}/rpc.sock" },
+	{ "versus", "COMMAND", ROW_TEXT, AT(versus), 0, 0,
+			"compare with this server: rounds of both in turn" },
+	{ "rounds", "N", ROW_U32, AT(rounds), 1, 1000, "of --versus (5)" },
+	{ "serve", "PATH", ROW_TEXT, AT(serve), 0, 0,
+			"load nothing, be the floor that others are measured from: a\n"
+			"server of rings and FUSE only, an endless file for each name" },
 	{ "rpc", "PATH", ROW_TEXT, AT(rpc), 0, 0,
-			"ask weir there how long its workers were busy; {rpc} with --server" },
+			"ask the weir at --socket how long its workers were busy; one\n"
+			"that --server starts is asked at {rpc}" },
 	{ "server-pid", "PID", ROW_U32, AT(server_pid), 1, INT32_MAX,
 			"whose CPU time counts, with its children's (who listens)" },
 	{ "mix", "NAME=N,...", ROW_MIX, 0, 0, 0,
@@ -112,6 +119,7 @@ opts_help(void)
 	unsigned int i;
 
 	puts("usage: weir-perf [OPTION...] WORKLOAD\n"
+	     "       weir-perf --serve PATH\n"
 	     "\n"
 	     "Mounts a vhost-user-fs device as a guest does and loads it.\n"
 	     "\n"
@@ -304,6 +312,10 @@ wrong(const char *text)
 static int
 opts_finish(struct perf_opts *opts, int nb_args, char **args)
 {
+	if (opts->serve != NULL && nb_args == 0)
+		return 0;
+	if (opts->serve != NULL)
+		return wrong("--serve takes no workload");
 	if (nb_args > 1)
 		return wrong("one workload, or --mix for several");
 	if (nb_args == 1) {
@@ -320,6 +332,9 @@ opts_finish(struct perf_opts *opts, int nb_args, char **args)
 	}
 	if (opts->weights == 0)
 		return wrong("a workload is missing; see --help");
+	if (opts->server != NULL &&
+			(opts->socket != NULL || opts->rpc != NULL || opts->server_pid != 0))
+		return wrong("--server excludes --socket, --rpc and --server-pid");
 	if (opts->socket == NULL && opts->server == NULL)
 		return wrong("--socket or --server is missing; see --help");
 	if ((opts->ring_size & (opts->ring_size - 1)) != 0)

@@ -48,6 +48,7 @@ struct perf_opts {
 	const char *socket;
 	const char *server; /**< command line */
 	const char *versus;
+	const char *serve; /**< socket of the floor; nothing else counts then */
 	const char *rpc;
 	uint32_t server_pid;
 	uint32_t rounds;

@@ -180,3 +180,11 @@ report_json(const struct perf_opts *opts, const struct load_result *r)
 		json_object_set_new(object, "server", server_json(r));
 	return object;
 }
+
+void
+report_print(json_t *object)
+{
+	json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	putchar('\n');
+	json_decref(object);
+}

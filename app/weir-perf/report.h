@@ -24,4 +24,7 @@ void report_text(const struct perf_opts *opts, const struct load_result *result)
 /** A new reference. */
 json_t *report_json(const struct perf_opts *opts, const struct load_result *result);
 
+/** Prints a JSON object and gives it up. */
+void report_print(json_t *object);
+
 #endif /* REPORT_H */

@@ -74,10 +74,11 @@ def test_a_mix_is_verified_with_any_driver(devices, driver):
 
 
 def test_time_and_cpu_are_measured(devices):
-    got = perf_json('-s', devices.socks['mem'], *SMALL, '--seconds', '0.3', '--ramp', '0.1',
-                    '--rpc', devices.rpc_path, '--cpus', '0', 'randread')
+    args = ('-s', devices.socks['mem'], *SMALL, '--rpc', devices.rpc_path, 'randread')
+    got = perf_json(*args, '--seconds', '0.3', '--ramp', '0.1', '--cpus', '0')
     assert got['seconds'] > 0.1
     assert got['ops_per_s'] > 0
+    got = perf_json(*args, '--ops', 2000)
     assert got['server']['cpu_us_per_op'] > 0
     assert got['server']['busy_us_per_op'] > 0
     assert any('worker' in thread['name'] for thread in got['server']['threads'])
@@ -167,6 +168,51 @@ def test_a_server_is_started_and_stopped(tmp_path):
     assert glob.glob(os.path.join(tempfile.gettempdir(), 'weir-perf-*')) == []
 
 
+FLOOR = f'exec {PERF} --serve {{socket}}'
+
+
+def test_the_floor_answers_every_workload():
+    for name in WORKLOADS:
+        got = perf_json('--server', FLOOR, *SMALL, '--ops', 300, name)
+        assert (got['ops'], got['errors']) == (300, 0), name
+
+
+@pytest.mark.parametrize('driver', [
+    ('--queues', '2'), ('--event',), ('--no-indirect',), ('--no-event-idx', '--event')],
+    ids=' '.join)
+def test_the_floor_serves_any_driver(driver):
+    got = perf_json('--server', FLOOR, *SMALL, '--ops', 1000, *driver, MIX)
+    assert (got['ops'], got['errors']) == (1000, 0)
+    assert (got['interrupts_per_op'] > 0) == ('--event' in driver)
+
+
+def test_two_servers_are_compared_in_turn(tmp_path):
+    args = ('--server', weir_command(tmp_path, 'null'), '--versus', FLOOR, '--rounds', 2, *SMALL,
+            '--ops', 300, 'randread')
+    got = perf_json(*args)
+    assert got['rounds'] == 2
+    for side in ('server', 'versus', 'ratio'):
+        for metric in ('ops_per_s', 'p50_us', 'cpu_us_per_op', 'cost_us_per_op'):
+            value = got[side][metric]
+            assert 0 < value['min'] <= value['max'], (side, metric)
+            if side != 'ratio':
+                assert value['min'] <= value['median'] <= value['max'], (side, metric)
+    ratio = got['server']['ops_per_s']['median'] / got['versus']['ops_per_s']['median']
+    assert abs(got['ratio']['ops_per_s']['median'] - ratio) < 0.001 * ratio
+
+
+def test_a_comparison_ends_where_one_side_fails():
+    _, err = perf('--server', FLOOR, '--versus', 'exit 1', *SMALL, '--ops', 10, 'lookup', code=3)
+    assert 'that was versus in round 1' in err
+
+
+def test_a_comparison_is_printed_for_people():
+    out, _ = perf('--server', FLOOR, '--versus', FLOOR, '--rounds', 1, *SMALL, '--ops', 100,
+                  'getattr')
+    assert 'server / versus' in out
+    assert 'operations per second' in out
+
+
 def test_a_server_that_does_not_serve_is_shown():
     _, err = perf('--server', 'echo no such thing >&2; exit 3', 'lookup', code=3)
     assert 'ended without a socket' in err
@@ -192,6 +238,8 @@ def test_a_server_that_does_not_serve_is_shown():
     (('-s', 'x', '--ring-size', '100', 'lookup'), 'power of two'),
     (('-s', 'x', '--verify', 'lookup'), 'needs a workload that reads or writes'),
     (('-s', 'x', '--verify', '--file-size', '64k', 'randread'), 'two blocks'),
+    (('-s', 'x', '--server', 'y', 'lookup'), '--server excludes --socket'),
+    (('--serve', 'x', 'lookup'), '--serve takes no workload'),
     (('-s', 'x', '--nonsense', 'lookup'), 'nonsense'),
 ], ids=lambda value: ' '.join(value) if isinstance(value, tuple) else '')
 def test_bad_usage_gets_one_clear_line(args, words):
