@@ -91,6 +91,7 @@ static void WEIR_ON_WORKER
 idle_leave(struct weir_worker *w, const struct epoll_event *ev, int n)
 {
 	uint64_t woken = rte_rdtsc();
+	uint64_t now;
 
 	weir_counter_add(&w->cycles_asleep, woken - w->last_tsc);
 	weir_counter_add(&w->sleeps, 1);
@@ -99,10 +100,16 @@ idle_leave(struct weir_worker *w, const struct epoll_event *ev, int n)
 	pollers_ready(w, ev, n);
 	pollers_due(w);
 	/* A wake-up that brings no work must not start another spin. */
-	if (worker_round(w) > 0)
-		w->work_tsc = woken;
-	else
+	if (worker_round(w) == 0) {
 		weir_counter_add(&w->wakes_spurious, 1);
+		return;
+	}
+	now = rte_rdtsc();
+	weir_counter_add(&w->rounds, 1);
+	weir_counter_add(&w->rounds_busy, 1);
+	weir_counter_add(&w->cycles_busy, now - woken);
+	w->last_tsc = now;
+	w->work_tsc = now;
 }
 
 /*
