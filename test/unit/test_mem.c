@@ -132,7 +132,7 @@ file_is_created_written_read_and_removed(void **state)
 }
 
 static void
-file_opened_with_truncation_is_empty(void **state)
+file_opened_with_truncation_is_empty_and_has_no_set_id_bits(void **state)
 {
 	struct weir_file *file;
 	struct weir_entry entry;
@@ -148,9 +148,13 @@ file_opened_with_truncation_is_empty(void **state)
 	assert_int_equal(fsc_create(&fsc, root, "f", O_RDWR, 0644, &entry, &file), 0);
 	assert_int_equal(entry.attr.size, 10);
 	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	attr.mode = 06755;
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &attr, &attr), 0);
+	assert_int_equal(attr.mode & 07777, 06755);
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_TRUNC, &file), 0);
 	assert_int_equal(fsc_getattr(&fsc, entry.node, file, &attr), 0);
 	assert_int_equal(attr.size, 0);
+	assert_int_equal(attr.mode & 07777, 0755);
 	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
 
 	make(WEIR_FSOP_MKDIR, root, "d", 0755);
@@ -455,7 +459,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(file_is_created_written_read_and_removed),
-		BOTH(file_opened_with_truncation_is_empty),
+		BOTH(file_opened_with_truncation_is_empty_and_has_no_set_id_bits),
 		BOTH(names_of_all_kinds_are_made_moved_and_removed),
 		BOTH(attributes_are_set_and_access_obeys_them),
 		BOTH(verbs_on_the_wrong_kind_of_node_are_refused),

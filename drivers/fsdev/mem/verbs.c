@@ -178,14 +178,19 @@ mem_rename(struct mem_fsdev *mem, struct weir_fsreq *req)
 			req->newname, req->in.rename.flags);
 }
 
+/* A guest that lets open truncate does not drop set-id bits then, as it does when it writes. */
 static int WEIR_ON_WORKER
 mem_truncate(struct mem_fsdev *mem, const struct weir_fsreq *req, uint32_t ino)
 {
-	const struct weir_attr empty = { 0 };
+	struct weir_attr attr;
 
 	if ((req->file->flags & O_TRUNC) == 0)
 		return 0;
-	return memfs_setattr(mem->fs, ino, WEIR_SET_SIZE, &empty);
+	memfs_getattr(mem->fs, ino, &attr);
+	attr.size = 0;
+	if (req->cred.uid != 0)
+		attr.mode &= (attr.mode & S_IXGRP) != 0 ? ~(S_ISUID | S_ISGID) : ~S_ISUID;
+	return memfs_setattr(mem->fs, ino, WEIR_SET_SIZE | WEIR_SET_MODE, &attr);
 }
 
 static int WEIR_ON_WORKER
