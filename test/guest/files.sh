@@ -24,21 +24,15 @@ check_tree()
 	echo "$(wc -l </tmp/tree.sums) files"
 }
 
-# Nothing may hide in the guest's caches: what is read next comes from the server.
-umount_and_mount()
+check_large_dir()
 {
-	umount "$MNT"
-	mount -t virtiofs "$TAG" "$MNT"
-}
-
-check_dir_10000()
-{
+	nb=${ENTRIES:-10000}
 	mkdir "$MNT/many"
-	(cd "$MNT/many" && seq -w 1 10000 | sed s/^/entry-/ | xargs -n 2500 touch)
+	(cd "$MNT/many" && seq -w 1 "$nb" | sed s/^/entry-/ | xargs -n 2500 touch)
 	umount_and_mount
-	same entries 10000 "$(ls "$MNT/many" | wc -l)"
-	same names 10000 "$(ls "$MNT/many" | sort -u | wc -l)"
-	same last entry-10000 "$(ls "$MNT/many" | sort | tail -n 1)"
+	same entries "$nb" "$(ls "$MNT/many" | wc -l)"
+	same names "$nb" "$(ls "$MNT/many" | sort -u | wc -l)"
+	same last "entry-$nb" "$(ls "$MNT/many" | sort | tail -n 1)"
 	# Removal while listing must not skip entries.
 	rm -r "$MNT/many"
 	refused test -e "$MNT/many"
@@ -197,8 +191,7 @@ check_remount()
 	for _ in 1 2 3; do umount_and_mount; done
 	same kept kept "$(cat "$MNT/kept")"
 	# A second mount shares the session; both see each other's files.
-	mkdir -p /mnt/second
-	mount -t virtiofs "$TAG" /mnt/second
+	attach /mnt/second
 	echo two >/mnt/second/kept
 	same shared two "$(cat "$MNT/kept")"
 	umount /mnt/second

@@ -61,10 +61,34 @@ as()
 	/usr/bin/setpriv --reuid="$_uid" --regid="$_gid" "$_groups" "$@"
 }
 
-mount_tag()
+# enter NAME [WORDS]: what is checked from now on: $MNT, mounted unless it is. WORDS tell mount of
+# another file system than the tag NAME.
+enter()
 {
-	mkdir -p "/mnt/$1"
-	mount -t virtiofs "$1" "/mnt/$1"
+	MNT=/mnt/$1 WORDS=${2:--t virtiofs $1}
+	mountpoint -q "$MNT" || attach "$MNT"
+}
+
+# attach FOLDER: mounts there what is checked.
+attach()
+{
+	mkdir -p "$1"
+	# shellcheck disable=SC2086
+	mount $WORDS "$1"
+}
+
+# Nothing may hide in the guest's caches: what is read next comes from the server.
+umount_and_mount()
+{
+	umount "$MNT"
+	attach "$MNT"
+}
+
+# leave: a check that failed has left files behind; the next one finds none.
+leave()
+{
+	cd /
+	rm -rf "${MNT:?}"/*
 }
 
 # forward_up: brings up the interface behind the ports that the host forwards (Guest.forward).

@@ -2,16 +2,20 @@
 # Copyright (c) 2026 the weir authors
 # shellcheck shell=sh
 #
-# Checks of a mounted file system, $MNT, while the host side does something to weir.
+# Checks of a mounted file system, $MNT, while the host side does something to weir, or to another
+# device of this guest that is mounted at /mnt/$NEIGHBOUR.
 
-# Runs verified writes in rounds from when the host is told to begin until it says that it is done.
+# during NAME [OPTION...]: verified writes in rounds, with further options of fio, from when the host is
+# told to begin until it says that it is done.
 during()
 {
-	: >"$OUT/at-$1"
+	what=$1
+	shift
+	: >"$OUT/at-$what"
 	rounds=0
-	while [ ! -e "$OUT/done-$1" ] || [ $rounds = 0 ]; do
-		fio_run "$OUT/log/during-$1" --name=during --directory="$MNT" --ioengine=psync --direct=1 \
-			--rw=randwrite --bs=4k --size=1m --verify=crc32c --verify_state_save=0
+	while [ ! -e "$OUT/done-$what" ] || [ $rounds = 0 ]; do
+		fio_run "$OUT/log/during-$what" --name=during --directory="$MNT" --ioengine=psync --direct=1 \
+			--rw=randwrite --bs=4k --size=1m --verify=crc32c --verify_state_save=0 "$@"
 		rm -f "$MNT"/during.*
 		rounds=$((rounds + 1))
 	done
@@ -28,9 +32,9 @@ check_stop_start() { during stop_start; }
 check_neighbour_stopped()
 {
 	during neighbour_stopped
-	echo there >/mnt/t1/after
-	same after there "$(cat /mnt/t1/after)"
-	rm /mnt/t1/after
+	echo there >"/mnt/$NEIGHBOUR/after"
+	same after there "$(cat "/mnt/$NEIGHBOUR/after")"
+	rm "/mnt/$NEIGHBOUR/after"
 }
 
 # Nothing is asked of any device while the host measures what weir costs.

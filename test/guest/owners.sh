@@ -67,12 +67,53 @@ check_group_write_and_suid()
 	refused as 1002 2002 none sh -c 'echo y >>"$1"' - "$MNT/g"
 	as 1002 3000 none sh -c 'echo y >>"$1"' - "$MNT/g"
 	same lines 2 "$(wc -l <"$MNT/g")"
-	as 1002 2002 3000,3001 sh -c 'echo z >>"$1"' - "$MNT/g"
-	same lines 3 "$(wc -l <"$MNT/g")"
 	chmod 4775 "$MNT/g"
 	as 1002 3000 none sh -c 'echo w >>"$1"' - "$MNT/g"
 	same suid 775 "$(stat -c %a "$MNT/g")"
 	refused as 1002 3000 none chmod 777 "$MNT/g"
 	refused as 1002 3000 none chown 1002 "$MNT/g"
 	rm "$MNT/g"
+}
+
+# The group that may write is one of many that the caller is in.
+check_supplementary_group()
+{
+	echo x >"$MNT/s"
+	chown 1001:3001 "$MNT/s"
+	chmod 664 "$MNT/s"
+	refused as 1002 2002 3000,3002 sh -c 'echo y >>"$1"' - "$MNT/s"
+	as 1002 2002 3000,3001 sh -c 'echo y >>"$1"' - "$MNT/s"
+	same lines 2 "$(wc -l <"$MNT/s")"
+	rm "$MNT/s"
+}
+
+# Cutting a file off by O_TRUNC is writing: set-user-id and set-group-id fall.
+check_truncate_and_suid()
+{
+	echo x >"$MNT/t"
+	chown 1001:3000 "$MNT/t"
+	chmod 6777 "$MNT/t"
+	as 1002 2002 none sh -c ': >"$1"' - "$MNT/t"
+	same suid 777 "$(stat -c %a "$MNT/t")"
+	rm "$MNT/t"
+}
+
+# What counts is what was allowed at open.
+check_open_keeps_rights()
+{
+	mkdir -m 777 "$MNT/keep"
+	echo secret >"$MNT/keep/f"
+	chmod 600 "$MNT/keep/f"
+	exec 7<"$MNT/keep/f"
+	exec 8>>"$MNT/keep/f"
+	same read secret "$(as 1001 2001 none head -c 6 <&7)"
+	as 1001 2001 none echo more >&8
+	exec 7<&- 8>&-
+	same lines 2 "$(wc -l <"$MNT/keep/f")"
+	# A file that is made read-only, by its mode or right after, is written by who has it open.
+	as 1001 2001 none sh -c 'umask 277; echo x >"$1/g"; exec 7>"$1/h"; chmod 0 "$1/h"; echo y >&7' - \
+		"$MNT/keep"
+	same read-only 400:x "$(stat -c %a "$MNT/keep/g"):$(cat "$MNT/keep/g")"
+	same 'no mode' 0:y "$(stat -c %a "$MNT/keep/h"):$(cat "$MNT/keep/h")"
+	rm -r "$MNT/keep"
 }

@@ -5,46 +5,25 @@
 script runs is a test here.
 """
 
-import glob
 import os
 import re
 import shutil
-import sys
-import tarfile
 import tempfile
-import threading
 import time
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'functional')]
-
-import kernel  # noqa: E402
-import vm  # noqa: E402
-import weirtest  # noqa: E402
-
-SCRIPTS = sorted(glob.glob(f'{HERE}/*.sh'))
-PRELUDE = 'for f in lib files owners load life boots; do . /out/$f.sh; done\n'
-ENTER = 'TAG={tag} MNT=/mnt/{tag}; mount_tag {tag} 2>/dev/null || [ -d $MNT ]\n'
-
-
-def names(script):
-    """The checks that a script defines, in order."""
-    with open(f'{HERE}/{script}.sh', encoding='utf-8') as f:
-        return re.findall(r'^check_(\w+)\(\)', f.read(), re.MULTILINE)
-
-
-def plan(tag, checks):
-    """Script text that runs checks on a tag, labelled TAG-CHECK."""
-    return ENTER.format(tag=tag) + ''.join(f'check {c} {tag}-{c}\n' for c in checks)
-
+from checks import PRELUDE, SCRIPTS, Host, Results, names, new_out, plan, run_guest, source_tree
+import ganesha
+import kernel
+import vm
+import weirtest
 
 # t0: a folder on disk. t1: in memory. t2: a folder on tmpfs.
-SLOW = {'dir_10000', 'two_processes', 'mmap'}
+SLOW = {'large_dir', 'two_processes', 'mmap'}
 ON_MEM = [c for c in names('files') + names('owners') if c not in SLOW] + ['fio_psync_direct']
 ON_TMPFS = [c for c in names('files') + names('owners') if c not in SLOW]
-PLANS = [('t0', names('files') + names('owners') + names('load')),
+PLANS = [('t0', names('files') + names('owners') + names('edges') + names('load')),
          ('t1', ON_MEM), ('t2', ON_TMPFS), ('t0', names('life'))]
 MULTI_QUEUE = ['tree', 'two_processes', 'open_unlinked', 'fio_psync_direct', 'fio_libaio_direct']
 
@@ -62,7 +41,14 @@ def folders():
 
 
 @pytest.fixture(scope='module')
-def weir(folders):
+def server():
+    """nfs-ganesha, for the guests that end untimely."""
+    with ganesha.Ganesha() as s:
+        yield s
+
+
+@pytest.fixture(scope='module')
+def weir(folders, server):
     """The appliance with the file systems of the plans."""
     with weirtest.Weir() as w:
         w.start_transport()
@@ -70,105 +56,8 @@ def weir(folders):
         w.rpc('fsdev_aio_create', name='shm', root_path=folders[1])
         w.rpc('fsdev_mem_create', name='mem')
         w.rpc('fsdev_null_create', name='null')
+        w.rpc('fsdev_nfs_create', name='nfs', **server.params())
         yield w
-
-
-def new_out():
-    return tempfile.mkdtemp(prefix='weir-out-')
-
-
-def source_tree(path):
-    """A tar archive of some hundred small files."""
-    with tarfile.open(path, 'w') as tar:
-        for folder in ('lib', 'drivers', 'devtools'):
-            tar.add(os.path.join(weirtest.ROOT, folder), folder)
-        tar.add('/usr/include/linux', 'linux')
-
-
-class Host(threading.Thread):
-    """What the host does to weir while the guest's checks of life.sh run."""
-
-    def __init__(self, weir, guest):
-        super().__init__(daemon=True)
-        self.weir = weir
-        self.guest = guest
-        self.said = {}
-
-    def run(self):
-        for check in names('life'):
-            try:
-                self.guest.wait_for(f'at-{check}', 400)
-                self.said[check] = getattr(self, check)()
-            except Exception as e:  # the test of this check reports it
-                self.said[check] = e
-            self.guest.write(f'done-{check}')
-            self.guest.write(f'go-{check}')
-
-    def neighbour_comes_and_goes(self):
-        for _ in range(4):
-            self.weir.add_device('d9', 'null', 'other')
-            time.sleep(0.3)
-            self.weir.remove_device('d9')
-        assert not os.path.exists(self.weir.socket_of('d9'))
-
-    def stop_start(self):
-        for _ in range(4):
-            time.sleep(0.5)
-            self.weir.rpc('virtio_fs_device_stop', dev_name='d0')
-            assert os.path.exists(self.weir.socket_of('d0'))
-            time.sleep(0.5)
-            self.weir.rpc('virtio_fs_device_start', dev_name='d0')
-
-    def neighbour_stopped(self):
-        self.weir.rpc('virtio_fs_device_stop', dev_name='d1')
-        time.sleep(2)
-        self.weir.rpc('virtio_fs_device_start', dev_name='d1')
-
-    def idle(self):
-        """Returns weir's share of a core over five seconds, in percent."""
-        time.sleep(1)
-        before = self.weir.cpu_seconds()
-        time.sleep(5)
-        return (self.weir.cpu_seconds() - before) / 5 * 100
-
-    def neighbour_destroyed(self):
-        self.weir.remove_device('d1')
-        assert not os.path.exists(self.weir.socket_of('d1'))
-
-
-class Results:
-    """What the checks of one guest said."""
-
-    def __init__(self, guest, error=None):
-        self.error = error
-        self.logs = {}
-        self.lines = {}
-        for line in (guest.read('results') or '').splitlines():
-            word, label, took = line.rsplit(' ', 2)
-            self.lines[label] = (word == 'ok', float(took))
-            self.logs[label] = guest.read(f'log/{label}')
-
-    def assert_ok(self, label):
-        if label not in self.lines:
-            pytest.fail(f'{label} did not run: {self.error or "the guest skipped it"}')
-        ok, took = self.lines[label]
-        print(f'{label}: {took} s in the guest')
-        assert ok, self.logs[label]
-
-
-def run_guest(guest, script, timeout):
-    """Boots the guest and collects what its checks said, whatever happens to it."""
-    error = None
-    try:
-        guest.start(PRELUDE + script, SCRIPTS)
-        guest.wait(timeout)
-    except vm.GuestError as e:
-        error = e
-    finally:
-        guest.kill()
-    results = Results(guest, error)
-    shutil.rmtree(guest.out, ignore_errors=True)
-    return results
 
 
 @pytest.fixture(scope='module')
@@ -180,9 +69,9 @@ def long_run(weir):
     out = new_out()
     source_tree(f'{out}/tree.tar')
     guest = vm.Guest(out, devices)
-    host = Host(weir, guest)
+    host = Host(weir, guest, 'd0', 'd1')
     host.start()
-    script = 'mount_tag t3\n' + ''.join(plan(tag, checks) for tag, checks in PLANS)
+    script = 'enter t3; NEIGHBOUR=t1\n' + ''.join(plan(tag, checks) for tag, checks in PLANS)
     results = run_guest(guest, script, 420)
     host.join(5)
     results.host = host.said
@@ -225,43 +114,55 @@ def settle(weir, nb_fds):
     return weir.nb_fds()
 
 
-def test_vmm_killed_under_load_leaves_nothing_behind(weir):
+ENDS = {'disk': 'e0', 'nfs': 'e1'}
+
+
+@pytest.fixture
+def ends(weir):
+    """Devices of a guest that ends untimely: a folder's and an NFS export's."""
+    yield [vm.Device(tag, weir.add_device(tag, fsdev)) for fsdev, tag in ENDS.items()]
+    for tag in ENDS.values():
+        weir.remove_device(tag)
+
+
+def ending(what):
+    """Script text."""
+    tags = list(ENDS.values())
+    return f'{PRELUDE}TAGS="{" ".join(tags)}"; for t in $TAGS; do enter $t; done; {what}'
+
+
+def test_vmm_killed_under_load_leaves_nothing_behind(weir, ends):
     """Three times kill -9 of QEMU; each next one is served at once."""
-    path = weir.add_device('k0', 'disk')
     start = weir.nb_fds()
     rss = []
-    try:
-        for _ in range(3):
-            with vm.Guest(new_out(), [vm.Device('k0', path)]) as guest:
-                guest.start(PRELUDE + ENTER.format(tag='k0') + 'load_for_ever', SCRIPTS)
-                guest.wait_for('at-load', 120)
-                guest.kill()
-                shutil.rmtree(guest.out)
-            assert settle(weir, start) <= start
-            assert weir.is_alive()
-            rss.append(weir.rss_kib())
-        print('RSS in KiB after each:', rss)
-        assert rss[2] - rss[0] < 2048
-    finally:
-        weir.remove_device('k0')
+    for _ in range(3):
+        with vm.Guest(new_out(), ends) as guest:
+            guest.start(ending('load_for_ever'), SCRIPTS)
+            guest.wait_for('at-load', 120)
+            guest.kill()
+            shutil.rmtree(guest.out)
+        assert settle(weir, start) <= start
+        assert weir.is_alive()
+        rss.append(weir.rss_kib())
+    print('RSS in KiB after each:', rss)
+    assert rss[2] - rss[0] < 2048
 
 
-def test_guest_reset_and_reboot_find_their_files(weir):
+def test_guest_reset_and_reboot_find_their_files(ends):
     """A reset under load, then a reboot by the guest itself, on one QEMU and one weir."""
-    path = weir.add_device('r0', 'disk')
     out = new_out()
     try:
-        with vm.Guest(out, [vm.Device('r0', path)]) as guest:
-            guest.start(PRELUDE + ENTER.format(tag='r0') + 'boot_three_times', SCRIPTS)
+        with vm.Guest(out, ends) as guest:
+            guest.start(ending('boot_three_times'), SCRIPTS)
             guest.wait_for('at-load', 120)
             guest.qmp('system_reset')
-            guest.wait(180)
+            guest.wait(240)
             results = Results(guest)
     finally:
-        weir.remove_device('r0')
         shutil.rmtree(out, ignore_errors=True)
-    results.assert_ok('after_reset')
-    results.assert_ok('after_reboot')
+    for tag in ENDS.values():
+        results.assert_ok(f'{tag}-after_reset')
+        results.assert_ok(f'{tag}-after_reboot')
 
 
 @pytest.fixture(scope='module')
