@@ -28,7 +28,7 @@ MULTI_QUEUE = 'linux-image-6.12-amd64'
 # In load order; what they depend on is found by modprobe.
 MODULES = ('virtio_pci', 'virtio_rng', '9pnet_virtio', '9p', 'overlay', 'virtiofs')
 # For modprobe in a running guest.
-ON_REQUEST = ('virtio_net', 'veth', 'dummy', 'tcp_diag', 'nfsd', 'nfs', 'nfsv3')
+ON_REQUEST = ('virtio_net', 'veth', 'dummy', 'tcp_diag', 'nfsd', 'nfs', 'nfsv3', 'ext4', 'loop')
 # Package and what of it is wanted.
 PROGRAMS = ('nfs-kernel-server', ('exportfs', 'rpc.mountd', 'rpc.nfsd'))
 # A folder of the cache that says otherwise was made by another version, and is made anew.

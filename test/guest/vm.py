@@ -51,6 +51,16 @@ class Device:
                            f'queue-size={self.ring},num-request-queues={self.queues}']
 
 
+class HostLoopback:
+    """An interface, up after forward_up (lib.sh), by which a guest reaches the host's loopback."""
+
+    ADDRESS = '10.0.2.2'
+
+    def args(self, n):
+        return ['-netdev', f'user,id=net{n}',
+                '-device', f'virtio-net-pci,netdev=net{n},romfile=']
+
+
 class Guest:
     """One QEMU. `out` is the folder shared with the guest; `run` in it is what the guest runs.
 
