@@ -215,6 +215,9 @@ channel_start(struct weir_worker_call *call)
 {
 	struct weir_channel *chan = container_of(call, struct weir_channel, call);
 
+	/* A worker that is no backend has the counts of its requests here, and nothing else. */
+	if (!weir_worker_is_backend(weir_worker_self()))
+		return;
 	if (chan->dev->driver->ops->chan_start != NULL)
 		chan->rc = chan->dev->driver->ops->chan_start(chan);
 	chan->started = chan->rc == 0;
@@ -226,7 +229,7 @@ channel_started(struct weir_worker_call *call)
 	struct weir_channel *chan = container_of(call, struct weir_channel, call);
 	struct weir_fsdev *dev = chan->dev;
 
-	if (!chan->started && dev->rc == 0)
+	if (chan->rc < 0 && dev->rc == 0)
 		fsdev_fail(dev, chan->rc, "cannot start %s on lcore %u: %s", dev->name,
 				weir_worker_lcore(weir_worker_at(chan->worker)),
 				rte_strerror(-chan->rc));
@@ -383,7 +386,7 @@ fsdev_create(const struct weir_fsdev_driver *driver, const char *name, const voi
 	driver->ops->create(dev, dev->params);
 }
 
-/* Requests that a channel has not answered, detached ones included. */
+/* Requests of all workers that are not answered, detached ones included. */
 static uint64_t
 fsdev_requests(const struct weir_fsdev *dev)
 {

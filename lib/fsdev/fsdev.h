@@ -21,7 +21,7 @@ struct weir_channel {
 	struct weir_fsdev *dev;
 	unsigned int worker; /* index */
 
-	/* The worker's. Written there, nb_requests is read by control. */
+	/* The worker's. Written there, nb_requests, of those it has submitted, is read by control. */
 	uint64_t nb_requests;
 	struct weir_poller retry_poller;
 	struct weir_fsreq *retry_head; /* chained by link */

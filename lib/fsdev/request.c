@@ -4,10 +4,12 @@
 #include <assert.h>
 #include <errno.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 #include <rte_debug.h>
 
 #include "fsdev.h"
+#include "handoff.h"
 
 static const char *const fsop_names[] = {
 	[WEIR_FSOP_LOOKUP] = "lookup",
@@ -43,12 +45,6 @@ weir_fsop_name(enum weir_fsop op)
 	return (unsigned int)op < RTE_DIM(fsop_names) ? fsop_names[op] : "unknown";
 }
 
-struct weir_channel *WEIR_ON_WORKER
-weir_fsdev_channel(struct weir_fsdev *dev)
-{
-	return dev->chans[weir_worker_index(weir_worker_self())];
-}
-
 /* Release pairs with the acquire in fsdev_requests(): control deletes when it sees 0. */
 static void
 channel_count(struct weir_channel *chan, int64_t n)
@@ -56,44 +52,65 @@ channel_count(struct weir_channel *chan, int64_t n)
 	__atomic_store_n(&chan->nb_requests, chan->nb_requests + (uint64_t)n, __ATOMIC_RELEASE);
 }
 
-static void WEIR_ON_WORKER
-request_run(struct weir_fsreq *req)
+void WEIR_ON_WORKER
+fsreq_run(struct weir_fsreq *req)
 {
 	struct weir_channel *chan = req->chan;
 	weir_fsop_fn fn = chan->dev->driver->ops->op[req->op];
 	int res = -ENOSYS;
 
-	if (fn != NULL)
+	if (weir_fsreq_detached(req))
+		res = -ECANCELED;
+	else if (fn != NULL)
 		res = fn(chan, req);
 	if (res != -EINPROGRESS)
 		weir_fsreq_complete(req, res);
 }
 
+/* The submitter counts, on its own worker's channel, so that requests between workers count too. */
 void WEIR_ON_WORKER
 weir_fsdev_submit(struct weir_fsreq *req)
 {
+	struct weir_fsdev *dev = req->chan->dev;
+	unsigned int self = weir_worker_index(weir_worker_self());
+
 	RTE_ASSERT((unsigned int)req->op < WEIR_NB_FSOPS);
 
+	req->flags &= ~WEIR_FSREQ_DETACHED;
 	req->again = NULL;
-	channel_count(req->chan, 1);
-	request_run(req);
+	channel_count(dev->chans[self], 1);
+	if (likely(req->chan->worker == self)) {
+		req->handoff.home = 0;
+		fsreq_run(req);
+	} else {
+		handoff_submit(req);
+	}
+}
+
+void WEIR_ON_WORKER
+fsreq_finish(struct weir_fsreq *req, int res)
+{
+	struct weir_channel *own = req->chan->dev->chans[weir_worker_index(weir_worker_self())];
+
+	req->done(req, res);
+	/* Only now: until here the submitter may still need the file system. */
+	channel_count(own, -1);
 }
 
 void WEIR_ON_WORKER
 weir_fsreq_complete(struct weir_fsreq *req, int res)
 {
-	struct weir_channel *chan = req->chan;
-
 	/* Guests take an error outside of this range for something else. */
 	if (res < -511)
 		res = -EIO;
-	req->done(req, res);
-	/* Only now: until here the submitter may still need the file system. */
-	channel_count(chan, -1);
+	if (req->handoff.home == 0)
+		fsreq_finish(req, res);
+	else
+		handoff_answer(req, res);
 }
 
 void WEIR_ON_WORKER
-weir_fsdev_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req))
+fsreq_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req))
 {
 	const struct weir_fsdev_ops *ops = req->chan->dev->driver->ops;
 
@@ -105,13 +122,13 @@ weir_fsdev_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req)
 		ops->detach(req->chan, req, fenced);
 }
 
-static void WEIR_ON_WORKER
-request_rerun(struct weir_fsreq *req)
+void WEIR_ON_WORKER
+weir_fsdev_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req))
 {
-	if (weir_fsreq_detached(req))
-		weir_fsreq_complete(req, -ECANCELED);
+	if (req->handoff.home == 0)
+		fsreq_detach(req, fenced);
 	else
-		request_run(req);
+		handoff_detach(req, fenced);
 }
 
 void WEIR_ON_WORKER
@@ -119,7 +136,7 @@ weir_fsreq_retry(struct weir_fsreq *req, void (*fn)(struct weir_fsreq *req))
 {
 	struct weir_channel *chan = req->chan;
 
-	req->again = fn != NULL ? fn : request_rerun;
+	req->again = fn != NULL ? fn : fsreq_run;
 	req->link = NULL;
 	if (!chan->retry_polled) {
 		chan->retry_polled = true;

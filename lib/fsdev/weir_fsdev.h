@@ -8,7 +8,7 @@
  * @file
  * The file-system contract, as its users (lib/fuse, lib/device) see it. Verbs are file verbs; no
  * FUSE wire structure appears here. Work goes to a channel, the file system's private state on one
- * worker, as a request that is answered exactly once, on that worker.
+ * worker, as a request that is answered exactly once, on the worker that submitted it.
  *
  * Drivers implement weir_fsdev_driver.h.
  */
@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "weir_handoff.h"
 #include "weir_iov.h"
 #include "weir_role.h"
 #include "weir_worker.h"
@@ -132,7 +133,7 @@ struct weir_dirent {
 /** weir_fsreq.flags */
 #define WEIR_FSREQ_PLUS     (1u << 0) /**< READDIR: with entries */
 #define WEIR_FSREQ_DATASYNC (1u << 1) /**< FSYNC, FSYNCDIR: data only */
-#define WEIR_FSREQ_DETACHED (1u << 2) /**< the guest is gone; set by weir_fsdev_detach() */
+#define WEIR_FSREQ_DETACHED (1u << 2) /**< the guest is gone; set on the channel's worker */
 
 /** Bytes in each request for the driver that carries it out. */
 #define WEIR_FSREQ_CTX_SIZE 384
@@ -180,7 +181,8 @@ struct weir_fsreq {
 	struct weir_iov iov; /**< READ, READLINK: where to. WRITE: where from */
 
 	/**
-	 * READDIR: takes one entry. Called by the driver on the request's worker.
+	 * READDIR: takes one entry. Called by the driver on the channel's worker, which need not be
+	 * the one that submitted: it touches what is the request's, and what is safe anywhere.
 	 * @return 0, or -ENOSPC: it did not fit, stop here; the entry's node reference, if any, is
 	 *   then still the driver's.
 	 */
@@ -202,9 +204,10 @@ struct weir_fsreq {
 		struct weir_statfs statfs;
 	} out;
 
-	/* The library's. */
+	/* The library's: whoever has the request at the time. */
 	struct weir_fsreq *link;
 	void (*again)(struct weir_fsreq *req);
+	struct weir_handoff handoff;
 
 	uint8_t ctx[WEIR_FSREQ_CTX_SIZE] __rte_aligned(16); /**< the driver's */
 };
@@ -264,19 +267,27 @@ void WEIR_ON_CONTROL weir_fsdevs_shutdown(
  * @{ */
 
 /**
- * The channel of a file system on the calling worker. Channels exist on every worker from create
- * to delete.
+ * The channel that serves the calling worker: its own where it is a backend worker, otherwise that
+ * of a backend worker, always the same. Channels exist on every backend worker from create to delete.
  */
 struct weir_channel *WEIR_ON_WORKER weir_fsdev_channel(struct weir_fsdev *dev);
 
-/** Hands a request to its channel. Answers through req->done, exactly once. */
+/** The channel that a route leads to next; route NULL: as weir_fsdev_channel(). */
+struct weir_channel *WEIR_ON_WORKER weir_fsdev_channel_by(
+		struct weir_fsdev *dev, struct weir_route *route);
+
+/**
+ * Hands a request to its channel, on whichever worker that is. Answers through req->done, exactly
+ * once, on the calling worker.
+ */
 void WEIR_ON_WORKER weir_fsdev_submit(struct weir_fsreq *req);
 
 /**
- * Detaches a request that was submitted and is not done: its guest is gone. From the moment that
- * fenced is called, on the same worker and possibly before return, the driver touches req->iov, and
- * with it guest memory, no more. The request itself stays the driver's until done(), which still
- * comes once. What fenced waits for is bounded by local work, never by a server's answer.
+ * Detaches a request that was submitted and is not done, wherever it is: its guest is gone. From
+ * the moment that fenced is called, on the same worker and possibly before return, the driver
+ * touches req->iov, and with it guest memory, no more. The request itself stays the driver's until
+ * done(), which still comes once and, where another worker has the channel, never before fenced.
+ * What fenced waits for is bounded by local work, never by a server's answer.
  */
 void WEIR_ON_WORKER weir_fsdev_detach(
 		struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req));

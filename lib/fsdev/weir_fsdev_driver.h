@@ -11,7 +11,7 @@
  * fsdev_<driver>_create and fsdev_<driver>_delete out of it, and the driver's part of
  * fsdev_get_fsdevs.
  *
- * A verb op runs on the request's worker and returns a result (0 or a count), a negative errno, or
+ * A verb op runs on the channel's worker and returns a result (0 or a count), a negative errno, or
  * -EINPROGRESS, in which case the driver calls weir_fsreq_complete() later, on the same worker,
  * exactly once. An absent verb is answered -ENOSYS, which a guest remembers until it mounts anew:
  * leave out only what the driver can never do. A driver that has write must have fsync and flush;
@@ -41,8 +41,8 @@ struct weir_fsdev_ops {
 	/** Control, any time: the driver's members of module_specific. New reference or NULL. */
 	json_t *(*info)(const struct weir_fsdev *dev);
 
-	/** On the worker, after create; 0 or -errno (fsdev creation then fails). May make system
-	 * calls; memory comes from control through chan_size. */
+	/** On each backend worker, after create; 0 or -errno (fsdev creation then fails). May make
+	 * system calls; memory comes from control through chan_priv_size. */
 	int (*chan_start)(struct weir_channel *chan);
 	/** On the worker; no request is left. */
 	void (*chan_stop)(struct weir_channel *chan);
@@ -106,7 +106,8 @@ struct weir_fsdev *weir_channel_fsdev(const struct weir_channel *chan);
 void *weir_channel_priv(const struct weir_channel *chan);
 /** The worker that a channel belongs to. */
 struct weir_worker *weir_channel_worker(const struct weir_channel *chan);
-/** The channel of dev on worker i: for messages between channels. */
+/** The channel of dev on worker i: for messages between channels. Where that is no backend worker
+ * its private bytes are zero and it is never started. */
 struct weir_channel *weir_fsdev_channel_at(const struct weir_fsdev *dev, unsigned int worker);
 
 static inline void *

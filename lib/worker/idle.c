@@ -126,7 +126,7 @@ idle_sleep(struct weir_worker *w)
 	int n = 0;
 
 	atomic_store_explicit(&w->asleep, true, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with weir_worker_send() */
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with weir_worker_wake() */
 	if (rte_ring_empty(w->mailbox) && !atomic_load_explicit(&w->stop, memory_order_relaxed) &&
 			idle_arm(w)) {
 		rte_rcu_qsbr_thread_offline(qsbr, w->index);

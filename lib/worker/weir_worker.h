@@ -207,6 +207,12 @@ void WEIR_ON_WORKER weir_worker_fd_del(int fd);
 void weir_worker_send(struct weir_worker *worker, struct weir_msg *msg);
 
 /**
+ * Makes a worker look again if it sleeps. The caller has just made work visible that one of the
+ * worker's pollers looks for in arm(): none is lost between the two. Any thread, lock-free.
+ */
+void weir_worker_wake(struct weir_worker *worker);
+
+/**
  * Runs fn(arg) on a worker and waits for its return. For the transport thread, for control during
  * start and shutdown, and for tests; never on a worker. An answer that does not come within 10 s is
  * our bug: it is logged as such every 10 s, and the wait goes on.

@@ -368,6 +368,12 @@ weir_worker_send(struct weir_worker *worker, struct weir_msg *msg)
 {
 	while (rte_ring_enqueue(worker->mailbox, msg) < 0)
 		rte_pause();
+	weir_worker_wake(worker);
+}
+
+void
+weir_worker_wake(struct weir_worker *worker)
+{
 	atomic_thread_fence(memory_order_seq_cst); /* pairs with idle_sleep() */
 	if (atomic_load_explicit(&worker->asleep, memory_order_relaxed))
 		worker_wake(worker);

@@ -364,7 +364,7 @@ static json_t *WEIR_ON_CONTROL
 aio_fs_info(const struct weir_fsdev *dev)
 {
 	const struct aio_fs *fs = *(struct aio_fs *const *)weir_fsdev_priv(dev);
-	const bool rings = atomic_load(&fs->nb_rings) == weir_workers_count();
+	const bool rings = atomic_load(&fs->nb_rings) == weir_backends_count();
 	const struct aio_params *params = weir_fsdev_params(dev);
 	unsigned int queued, running;
 

@@ -63,7 +63,7 @@ mem_create(struct weir_fsdev *dev, const void *params)
 	struct mem_fsdev *mem = weir_fsdev_priv(dev);
 	int rc;
 
-	mem->home = weir_worker_at(0);
+	mem->home = weir_backend_at(0);
 	mem->valid_ns = p->attr_valid_ms * UINT64_C(1000000);
 	rc = memfs_create(p->size, &mem->fs);
 	if (rc < 0) {

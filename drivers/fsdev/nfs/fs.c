@@ -163,7 +163,7 @@ fs_make_clients(struct nfs_fs *fs)
 	int rc;
 
 	for (i = 0; i < weir_workers_count(); i++) {
-		if (fs->clients[i] != NULL)
+		if (fs->clients[i] != NULL || !weir_worker_is_backend(weir_worker_at(i)))
 			continue;
 		rc = weir_sunrpc_client_create(&cfg, &fs->clients[i]);
 		if (rc < 0)

@@ -96,7 +96,7 @@ struct nfs_fs {
 	uint32_t rsize, wsize, dir_bytes, name_max;
 	uint64_t maxfilesize;
 	uint64_t root_fsid;
-	struct weir_sunrpc_client *clients[WEIR_MAX_WORKERS];
+	struct weir_sunrpc_client *clients[WEIR_MAX_WORKERS]; /**< of backend workers */
 
 	/* Every worker's. */
 	_Atomic uint32_t nb_open __rte_cache_aligned; /**< open files */

@@ -53,6 +53,8 @@ proc_collect(const struct nfs_fs *fs, uint32_t proc, struct proc_sum *sum)
 
 	memset(sum, 0, sizeof(*sum));
 	for (i = 0; i < weir_workers_count(); i++) {
+		if (fs->clients[i] == NULL)
+			continue;
 		stats = weir_sunrpc_stats(fs->clients[i], proc);
 		sum->calls += weir_counter_get(&stats->calls);
 		sum->errors += weir_counter_get(&stats->errors);
@@ -122,6 +124,8 @@ state_text(const struct nfs_fs *fs)
 	unsigned int i;
 
 	for (i = 0; i < weir_workers_count(); i++) {
+		if (fs->clients[i] == NULL)
+			continue;
 		state = weir_sunrpc_client_state(fs->clients[i]);
 		if (state == WEIR_SUNRPC_RECONNECTING)
 			return "reconnecting";
@@ -142,6 +146,8 @@ fs_json(const struct nfs_fs *fs)
 		return json_pack("{s:s, s:s}", "root_path", fs->params->exportname, "state",
 				"connecting");
 	for (i = 0; i < weir_workers_count(); i++) {
+		if (fs->clients[i] == NULL)
+			continue;
 		reconnects += weir_sunrpc_reconnects(fs->clients[i]);
 		changes += weir_sunrpc_port_changes(fs->clients[i]);
 		lost += weir_counter_get(&chan_at(fs, i)->lost);
