@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the weir authors
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@ enum {
 	OPT_BIG,
 	OPT_FUNCTION,
 	OPT_MANAGER,
+	OPT_FRONTENDS,
+	OPT_BACKENDS,
 	OPT_SHUTDOWN
 };
 
@@ -32,6 +35,8 @@ static const struct option options[] = {
 	{ "spin-us", required_argument, NULL, OPT_SPIN },
 	{ "requests", required_argument, NULL, OPT_REQUESTS },
 	{ "big-requests", required_argument, NULL, OPT_BIG },
+	{ "frontend-lcores", required_argument, NULL, OPT_FRONTENDS },
+	{ "backend-lcores", required_argument, NULL, OPT_BACKENDS },
 	{ "static-function", required_argument, NULL, OPT_FUNCTION },
 	{ "manager", required_argument, NULL, OPT_MANAGER },
 	{ "shutdown-timeout", required_argument, NULL, OPT_SHUTDOWN },
@@ -56,6 +61,9 @@ args_help(void)
 	     "  --spin-us N             adaptive, power: microseconds without work before (50)\n"
 	     "  --requests N            requests in progress at most, on each NUMA node (8192)\n"
 	     "  --big-requests N        of which large transfers (1024)\n"
+	     "  --frontend-lcores LIST  workers that poll virtqueues, e.g. 1,3-5 (all)\n"
+	     "  --backend-lcores LIST   workers that have the connections and rings of file systems;\n"
+	     "                          a worker may be both (all)\n"
 	     "  --manager NAME          name of the emulation manager (mlx5_0)\n"
 	     "  --static-function VUID[=PCI]\n"
 	     "                          a function to put a device on; may be repeated\n"
@@ -140,6 +148,12 @@ args_option(int opt, struct args *args)
 	case OPT_MANAGER:
 		args->manager = optarg;
 		return 0;
+	case OPT_FRONTENDS:
+		args->frontend_lcores = optarg;
+		return 0;
+	case OPT_BACKENDS:
+		args->backend_lcores = optarg;
+		return 0;
 	case OPT_IDLE:
 		return args_idle(optarg, &args->idle);
 	case OPT_SPIN:
@@ -193,4 +207,74 @@ args_parse(int argc, char **argv, struct args *args)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* The worker on an lcore; -1: none. */
+static int
+roles_worker(unsigned long lcore)
+{
+	for (unsigned int i = 0; i < weir_workers_count(); i++)
+		if (weir_worker_lcore(weir_worker_at(i)) == lcore)
+			return (int)i;
+	return -1;
+}
+
+/* "1,3-5" */
+static int
+roles_parse(const char *name, const char *list, bool roles[WEIR_MAX_WORKERS])
+{
+	const char *p = list;
+	unsigned long first, last;
+	char *end;
+	int i;
+
+	do {
+		first = last = strtoul(p, &end, 10);
+		if (isdigit((unsigned char)*p) && *end == '-' && isdigit((unsigned char)end[1]))
+			last = strtoul(end + 1, &end, 10);
+		if (!isdigit((unsigned char)*p) || (*end != ',' && *end != '\0') || first > last ||
+				last >= RTE_MAX_LCORE) {
+			fprintf(stderr, "weir: --%s %s: must be a list of lcores like 1,3-5\n",
+					name, list);
+			return -EINVAL;
+		}
+		for (; first <= last; first++) {
+			i = roles_worker(first);
+			if (i < 0) {
+				fprintf(stderr, "weir: --%s %s: lcore %lu is not a worker\n", name,
+						list, first);
+				return -EINVAL;
+			}
+			roles[i] = true;
+		}
+		p = end + 1;
+	} while (*end == ',');
+	return 0;
+}
+
+int
+args_roles(const struct args *args, struct weir_handoff_cfg *cfg)
+{
+	unsigned int i;
+	int rc = 0;
+
+	*cfg = (struct weir_handoff_cfg){ 0 };
+	for (i = 0; i < weir_workers_count(); i++) {
+		cfg->frontend[i] = args->frontend_lcores == NULL;
+		cfg->backend[i] = args->backend_lcores == NULL;
+	}
+	if (args->frontend_lcores != NULL)
+		rc = roles_parse("frontend-lcores", args->frontend_lcores, cfg->frontend);
+	if (rc == 0 && args->backend_lcores != NULL)
+		rc = roles_parse("backend-lcores", args->backend_lcores, cfg->backend);
+	for (i = 0; i < weir_workers_count() && rc == 0; i++) {
+		if (cfg->frontend[i] || cfg->backend[i])
+			continue;
+		fprintf(stderr,
+				"weir: lcore %u is neither in --frontend-lcores nor in "
+				"--backend-lcores\n",
+				weir_worker_lcore(weir_worker_at(i)));
+		rc = -EINVAL;
+	}
+	return rc;
 }

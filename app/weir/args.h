@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "weir_handoff.h"
 #include "weir_worker.h"
 
 #define ARGS_MAX_FUNCTIONS 64
@@ -21,6 +22,7 @@ struct args {
 	uint32_t nb_requests;
 	uint32_t nb_big_requests;
 	uint32_t shutdown_s;
+	const char *frontend_lcores, *backend_lcores; /* NULL: all workers */
 	const char *functions[ARGS_MAX_FUNCTIONS + 1]; /* NULL-terminated */
 	unsigned int nb_functions;
 };
@@ -28,6 +30,9 @@ struct args {
 /* Fills args with defaults, then from argv (argv[0] is skipped).
  * Returns 0; 1 when help or version was printed; -EINVAL after saying on stderr what was wrong. */
 int args_parse(int argc, char **argv, struct args *args);
+
+/* Makes roles of the lists of lcores, when workers run. Returns 0, or -EINVAL after saying why. */
+int args_roles(const struct args *args, struct weir_handoff_cfg *cfg);
 
 /* Whether argv asks for help or the version before EAL would see it; prints it then. */
 int args_early(int argc, char **argv);

@@ -15,6 +15,7 @@
 #include "weir_device.h"
 #include "weir_fsdev.h"
 #include "weir_fuse.h"
+#include "weir_handoff.h"
 #include "weir_log.h"
 #include "weir_loop.h"
 #include "weir_memmap.h"
@@ -112,6 +113,7 @@ app_start(const struct args *args)
 		.static_vuids = args->nb_functions > 0 ? args->functions : NULL,
 		.manager = args->manager,
 	};
+	struct weir_handoff_cfg roles;
 	int rc;
 
 	rc = app_socket_dir_make(args->socket_dir);
@@ -125,6 +127,11 @@ app_start(const struct args *args)
 		weir_log(app, ERR, "cannot start workers: %s", rte_strerror(-rc));
 		return rc;
 	}
+	rc = args_roles(args, &roles);
+	if (rc == 0)
+		rc = weir_handoff_start(&roles);
+	if (rc < 0)
+		goto no_handoff;
 	rc = weir_fuse_init(NB_BIG_ARGS);
 	if (rc < 0)
 		goto no_fuse;
@@ -145,6 +152,8 @@ no_server:
 no_devices:
 	weir_fuse_fini();
 no_fuse:
+	weir_handoff_stop();
+no_handoff:
 	weir_log(app, ERR, "cannot start: %s", rte_strerror(-rc));
 	weir_workers_stop();
 	return rc;
@@ -186,6 +195,7 @@ app_stop(struct args *args)
 		weir_log(app, ERR, "ended with requests lost");
 		_exit(EXIT_STUCK);
 	}
+	weir_handoff_stop();
 	weir_workers_stop();
 	weir_devices_fini();
 	weir_fuse_fini();

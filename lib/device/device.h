@@ -23,6 +23,7 @@
 
 #include "weir_device.h"
 #include "weir_fuse.h"
+#include "weir_handoff.h"
 #include "weir_log.h"
 #include "weir_loop.h"
 #include "weir_rpc.h"
@@ -36,6 +37,8 @@ WEIR_LOG_USE(device);
 #define DEVICE_NAME_MAX 256
 #define DEVICE_TAG_MAX  36 /* virtio 1.2, section 5.11.4 */
 #define DEVICE_VUID_MAX 64
+/* Text: an lcore and a weight for each of WEIR_MAX_WORKERS. */
+#define DEVICE_WEIGHTS_MAX 1024
 
 /* Segments that a request holds itself: a 64 KiB transfer in 4 KiB pages fits. */
 #define DEVREQ_SEGS        24
@@ -125,6 +128,7 @@ struct device_queue {
 
 	/* The worker's. */
 	struct weir_poller poller __rte_cache_aligned;
+	struct weir_route route;
 	struct weir_vq vq;
 	bool up; /* the guest has set the ring up */
 	bool polled; /* the poller is registered */
@@ -159,6 +163,19 @@ int WEIR_ON_TRANSPORT device_queue_remap(struct device_queue *q, struct weir_mem
 void WEIR_ON_WORKER device_queue_pause(struct device_queue *q, uint32_t set, uint32_t clear);
 /* On the worker: ends call (weir_worker_call's done, on control) when nothing of q is in a backend. */
 void WEIR_ON_WORKER device_queue_quiet(struct device_queue *q, struct weir_worker_call *call);
+
+/* ---- spread.c: which backend workers a device's requests go to ---- */
+
+struct device_plan;
+
+/* What is wrong with weights for a spread, as words; NULL: nothing. */
+const char *device_weights_refused(uint32_t spread, const char *weights);
+/* The order in which backend workers get requests. 0, -EINVAL for weights, -ENOMEM. */
+int WEIR_ON_CONTROL device_plan_new(uint32_t spread, const char *weights, struct device_plan **out);
+void device_plan_free(struct device_plan *plan);
+/* The route of a queue on a worker; queues begin at different places. Borrows the plan. */
+void device_plan_route(const struct device_plan *plan, uint32_t start,
+		const struct weir_worker *worker, struct weir_route *route);
 
 /* ---- function.c: what a device can be put on ---- */
 
@@ -208,6 +225,13 @@ enum device_state {
 	DEVICE_NB_STATES
 };
 
+/* How requests are spread over backend workers: the choices of io_core_distribution_policy. */
+enum device_spread {
+	DEVICE_SPREAD_NONE, /* those of one queue all to the same one */
+	DEVICE_SPREAD_RR, /* to one after the other */
+	DEVICE_SPREAD_WEIGHTED_RR, /* to some more often than to others */
+};
+
 /* What modify may change. */
 struct device_conf {
 	char tag[DEVICE_TAG_MAX + 1];
@@ -215,6 +239,8 @@ struct device_conf {
 	uint32_t num_request_queues;
 	uint32_t queue_size;
 	uint32_t driver_platform;
+	uint32_t spread; /* enum device_spread */
+	char weights[DEVICE_WEIGHTS_MAX]; /* "LCORE=WEIGHT,..." */
 };
 
 /* The end of a control operation: rc and, for an error, one line. Exactly once. */
@@ -258,6 +284,7 @@ struct device {
 	struct weir_fuse_session *sess;
 	struct device_queue *queues;
 	uint32_t nb_queues;
+	struct device_plan *plan;
 
 	/* The transport's. */
 	uint64_t grace_until_ns; /* of the rings that go down together */

@@ -76,10 +76,12 @@ device_teardown(struct device *dev)
 	pthread_rwlock_wrlock(&devices_lock);
 	weir_fuse_session_destroy(dev->sess);
 	rte_free(dev->queues);
+	device_plan_free(dev->plan);
 	free(dev->op_sweep.calls);
 	free(dev->reset_sweep.calls);
 	dev->sess = NULL;
 	dev->queues = NULL;
+	dev->plan = NULL;
 	dev->nb_queues = 0;
 	dev->op_sweep.calls = NULL;
 	dev->reset_sweep.calls = NULL;
@@ -89,7 +91,7 @@ device_teardown(struct device *dev)
 	dev->fsdev = NULL;
 }
 
-/* Queues go round the workers; each device starts one further, so that small ones spread too. */
+/* Queues go round the frontend workers; each device starts one further, so that small ones spread too. */
 static struct device_queue *
 device_queues_new(struct device *dev, uint32_t nb)
 {
@@ -100,9 +102,10 @@ device_queues_new(struct device *dev, uint32_t nb)
 	if (queues == NULL)
 		return NULL;
 	for (uint32_t i = 0; i < nb; i++) {
-		unsigned int w = (first_worker + i) % weir_workers_count();
+		unsigned int w = (first_worker + i) % weir_frontends_count();
 
-		device_queue_init(&queues[i], dev, i, weir_worker_at(w));
+		device_queue_init(&queues[i], dev, i, weir_frontend_at(w));
+		device_plan_route(dev->plan, first_worker + i, queues[i].worker, &queues[i].route);
 	}
 	first_worker++;
 	return queues;
@@ -122,7 +125,8 @@ device_setup(struct device *dev, struct weir_fsdev *fsdev)
 		return rc;
 	weir_fsdev_get(fsdev, dev->name);
 	dev->fsdev = fsdev;
-	queues = device_queues_new(dev, nb);
+	rc = device_plan_new(dev->conf.spread, dev->conf.weights, &dev->plan);
+	queues = rc == 0 ? device_queues_new(dev, nb) : NULL;
 
 	pthread_rwlock_wrlock(&devices_lock);
 	dev->sess = sess;

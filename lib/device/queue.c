@@ -158,6 +158,7 @@ queue_serve(struct device_queue *q, const struct weir_chain *chain, const struct
 	req->head = chain->head;
 	weir_iov_init(&req->fuse.in, q->mapref->map, mine, chain->nb_in);
 	weir_iov_init(&req->fuse.out, q->mapref->map, mine + chain->nb_in, chain->nb_out);
+	req->fuse.route = &q->route;
 	req->fuse.complete = queue_req_complete;
 	req->fuse.released = queue_req_released;
 

@@ -9,13 +9,20 @@
 
 static const char *const platforms[] = { "native", "x86", "x86_64", "aarch32", "aarch64", NULL };
 
+static const char *const spreads[] = {
+	[DEVICE_SPREAD_NONE] = "none",
+	[DEVICE_SPREAD_RR] = "rr",
+	[DEVICE_SPREAD_WEIGHTED_RR] = "weighted_rr",
+	NULL,
+};
+
 struct device_args {
 	char transport_name[32];
 	char dev_name[DEVICE_NAME_MAX];
 	struct device_conf conf;
 	bool packed_vq;
 	bool notification_vq;
-	bool has_tag, has_fsdev, has_queues, has_size, has_platform;
+	bool has_tag, has_fsdev, has_queues, has_size, has_platform, has_spread, has_weights;
 };
 
 /* What create and modify have in common. */
@@ -58,6 +65,19 @@ struct device_args {
 				.size = sizeof(uint32_t),                                                     \
 				WEIR_PARAM_GIVEN(device_args, has_platform),                                  \
 				.help = "architecture of the driver; checked and reported, without effect" }, \
+			{ .name = "io_core_distribution_policy",                                              \
+				.type = WEIR_ENUM,                                                            \
+				.choices = spreads,                                                           \
+				.off = offsetof(struct device_args, conf.spread),                             \
+				.size = sizeof(uint32_t),                                                     \
+				WEIR_PARAM_GIVEN(device_args, has_spread),                                    \
+				.help = "backend workers of a queue's requests: one, or all in turn" },       \
+			{ .name = "io_core_weights",                                                          \
+				.type = WEIR_STR,                                                             \
+				.off = offsetof(struct device_args, conf.weights),                            \
+				.size = DEVICE_WEIGHTS_MAX,                                                   \
+				WEIR_PARAM_GIVEN(device_args, has_weights),                                   \
+				.help = "weighted_rr: LCORE=0..32,..., 1 for those not named" },              \
 			WEIR_PARAM(device_args, packed_vq, WEIR_BOOL,                                         \
 					.flags = WEIR_PARAM_UNSUPPORTED,                                      \
 					.help = "offer packed rings"),                                        \
@@ -105,6 +125,18 @@ device_tag_is_refused(struct weir_rpc_call *call, const struct device_args *a)
 	return true;
 }
 
+static bool WEIR_ON_CONTROL
+device_spread_is_refused(struct weir_rpc_call *call, const struct device_conf *conf)
+{
+	const char *why = device_weights_refused(conf->spread, conf->weights);
+
+	if (why == NULL)
+		return false;
+	weir_rpc_fail(call, WEIR_RPC_INVALID_PARAMS, "Invalid parameters: io_core_weights: %s",
+			why);
+	return true;
+}
+
 static void WEIR_ON_CONTROL
 device_create_call(struct weir_rpc_call *call, const void *args)
 {
@@ -127,7 +159,7 @@ device_create_call(struct weir_rpc_call *call, const void *args)
 				"Invalid parameters: dev_name: empty, begins with a dot or has a slash");
 		return;
 	}
-	if (device_tag_is_refused(call, a))
+	if (device_tag_is_refused(call, a) || device_spread_is_refused(call, &a->conf))
 		return;
 	if (device_find(a->dev_name) != NULL) {
 		weir_rpc_fail(call, -EEXIST, "File exists: %s", a->dev_name);
@@ -203,6 +235,13 @@ device_modify_call(struct weir_rpc_call *call, const void *args)
 		conf.queue_size = a->conf.queue_size;
 	if (a->has_platform)
 		conf.driver_platform = a->conf.driver_platform;
+	if (a->has_spread)
+		conf.spread = a->conf.spread;
+	/* Weights go with their policy. */
+	if (a->has_weights || conf.spread != DEVICE_SPREAD_WEIGHTED_RR)
+		memcpy(conf.weights, a->conf.weights, sizeof(conf.weights));
+	if (device_spread_is_refused(call, &conf))
+		return;
 	device_warn_missing(dev->name, &conf);
 	device_modify(dev, &conf, device_reply, call);
 }
@@ -274,6 +313,9 @@ device_json(const struct device *dev)
 			"packed_vq", 0, "notification_vq", 0, "driver_platform",
 			platforms[dev->conf.driver_platform]);
 
+	json_object_set_new(
+			obj, "io_core_distribution_policy", json_string(spreads[dev->conf.spread]));
+	json_object_set_new(obj, "io_core_weights", json_string(dev->conf.weights));
 	json_object_set_new(obj, "manager", json_string(dev->manager));
 	json_object_set_new(
 			obj, "vuid", json_string(dev->function != NULL ? dev->function->vuid : ""));

@@ -5,6 +5,7 @@
 /* What telemetry and RPC report of devices and workers. Readers never disturb a worker. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_cycles.h>
@@ -107,17 +108,31 @@ devices_fill(const char *param)
 }
 
 static json_t *
+worker_handoff(const struct weir_worker *worker)
+{
+	struct weir_handoff_stats h;
+
+	weir_handoff_stats_get(worker, &h);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests_sent",
+			(json_int_t)h.requests_sent, "requests_received",
+			(json_int_t)h.requests_received, "answers_sent", (json_int_t)h.answers_sent,
+			"answers_received", (json_int_t)h.answers_received, "bursts_sent",
+			(json_int_t)h.bursts_sent, "bursts_received", (json_int_t)h.bursts_received,
+			"full", (json_int_t)h.full);
+}
+
+static json_t *
 worker_stats_one(const struct weir_worker *worker)
 {
 	struct weir_workers_cfg cfg;
 	struct weir_worker_stats s;
+	json_t *obj;
 	double all;
 
 	weir_worker_idle_get(worker, &cfg);
 	weir_worker_stats_get(worker, &s);
 	all = (double)(s.cycles_busy + s.cycles_idle + s.cycles_asleep);
-	return json_pack(
-			"{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	obj = json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			"lcore", (int)weir_worker_lcore(worker), "socket",
 			weir_worker_socket(worker), "idle", weir_idle_policy_names[cfg.idle],
 			"spin_us", (json_int_t)cfg.spin_us, "pollers_active",
@@ -130,15 +145,27 @@ worker_stats_one(const struct weir_worker *worker)
 			(json_int_t)rte_get_tsc_hz(), "rounds", (json_int_t)s.rounds, "rounds_busy",
 			(json_int_t)s.rounds_busy, "sleeps", (json_int_t)s.sleeps, "messages",
 			(json_int_t)s.messages);
+	json_object_set_new(obj, "frontend", json_boolean(weir_worker_is_frontend(worker)));
+	json_object_set_new(obj, "backend", json_boolean(weir_worker_is_backend(worker)));
+	json_object_set_new(obj, "handoff", worker_handoff(worker));
+	return obj;
 }
 
 static json_t *
 workers_fill(const char *param)
 {
-	json_t *list = json_array();
+	bool one = param != NULL && param[0] != '\0';
+	unsigned long lcore = one ? strtoul(param, NULL, 10) : 0;
+	json_t *list = one ? NULL : json_array();
 
-	for (unsigned int i = 0; i < weir_workers_count(); i++)
-		json_array_append_new(list, worker_stats_one(weir_worker_at(i)));
+	for (unsigned int i = 0; i < weir_workers_count(); i++) {
+		const struct weir_worker *worker = weir_worker_at(i);
+
+		if (!one)
+			json_array_append_new(list, worker_stats_one(worker));
+		else if (weir_worker_lcore(worker) == lcore)
+			return worker_stats_one(worker);
+	}
 	return list;
 }
 
@@ -150,7 +177,7 @@ static const struct weir_stats_provider devices_provider = {
 
 static const struct weir_stats_provider workers_provider = {
 	.command = "/weir/workers",
-	.help = "What each worker lcore spends its time on",
+	.help = "What each worker lcore spends its time on; with a number: that lcore",
 	.fill = workers_fill,
 };
 

@@ -27,8 +27,8 @@
 #include <rte_debug.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
-#include <rte_prefetch.h>
 #include <rte_power_intrinsics.h>
+#include <rte_prefetch.h>
 #include <rte_ring.h>
 
 #include "weir_stats.h"

@@ -226,6 +226,7 @@ fuse_req_begin(struct weir_fuse_session *sess, struct weir_fuse_req *req)
 	req->payload = 0;
 	req->state = FUSE_REQ_NEW;
 	req->flags = 0;
+	req->full = false;
 	req->arg = req->arg_inline;
 	memset(&req->io, 0, offsetof(struct weir_fsreq, ctx));
 }

@@ -118,14 +118,14 @@ fuse_file_put(struct weir_fuse_session *sess, struct fuse_file *file)
 
 void WEIR_ON_WORKER
 fuse_file_release(struct weir_fuse_session *sess, struct fuse_file *file, struct weir_fsreq *io,
-		void (*done)(struct weir_fsreq *io, int res))
+		struct weir_channel *chan, void (*done)(struct weir_fsreq *io, int res))
 {
 	const struct weir_cred cred = io->cred;
 	struct weir_node *node = fuse_node_at(sess, file->base.node);
 
 	memset(io, 0, offsetof(struct weir_fsreq, ctx));
 	io->op = S_ISDIR(node->type) ? WEIR_FSOP_RELEASEDIR : WEIR_FSOP_RELEASE;
-	io->chan = weir_fsdev_channel(sess->dev);
+	io->chan = chan;
 	io->cred = cred;
 	io->node = node;
 	io->file = &file->base;

@@ -169,7 +169,6 @@ enum fuse_req_state {
 /* weir_fuse_req.flags */
 #define FUSE_REQ_DETACHED (1u << 0) /* the guest is gone: in and out are not to be used */
 #define FUSE_REQ_FENCED   (1u << 1) /* and it was told so */
-#define FUSE_REQ_FULL     (1u << 2) /* READDIR: an entry did not fit */
 
 /* fuse_op.flags */
 #define FUSE_OP_NO_REPLY (1u << 0)
@@ -212,12 +211,18 @@ fuse_req_step(struct weir_fuse_req *req, enum fuse_req_state from, enum fuse_req
 	req->state = to;
 }
 
-/* False when the session that the request belongs to has ended, or the guest is gone. */
+/* False when the session that the request belongs to has ended. On any worker. */
+static inline bool
+fuse_phase_is(const struct weir_fuse_req *req)
+{
+	return atomic_load_explicit(&req->sess->phase, memory_order_acquire) == req->phase;
+}
+
+/* False when it has, or when the guest is gone. */
 static inline bool
 fuse_req_is_live(const struct weir_fuse_req *req)
 {
-	return (req->flags & FUSE_REQ_DETACHED) == 0 &&
-			atomic_load_explicit(&req->sess->phase, memory_order_acquire) == req->phase;
+	return (req->flags & FUSE_REQ_DETACHED) == 0 && fuse_phase_is(req);
 }
 
 /* Counts a fault and returns error. */
@@ -271,9 +276,10 @@ void fuse_file_unwanted(struct fuse_file *file);
 bool fuse_file_close(struct weir_fuse_session *sess, struct fuse_file *file);
 /* Drops a reference. True: it was the last of an open file: fuse_file_release(), then free. */
 bool fuse_file_put(struct weir_fuse_session *sess, struct fuse_file *file);
-/* Tells the file system with io, which ends in done. */
+/* Tells the file system with io, by way of chan, which ends in done. */
 void WEIR_ON_WORKER fuse_file_release(struct weir_fuse_session *sess, struct fuse_file *file,
-		struct weir_fsreq *io, void (*done)(struct weir_fsreq *io, int res));
+		struct weir_fsreq *io, struct weir_channel *chan,
+		void (*done)(struct weir_fsreq *io, int res));
 void fuse_file_free(struct weir_fuse_session *sess, struct fuse_file *file);
 
 /* reset.c */

@@ -63,7 +63,11 @@ fuse_emit(struct weir_fsreq *io, const struct weir_dirent *dirent)
 	bool plus = (io->flags & WEIR_FSREQ_PLUS) != 0;
 	size_t n;
 
-	if (!fuse_req_is_live(req))
+	/*
+	 * This may be another worker than the request's, whose flags are not to be touched here. What
+	 * it writes from here on is payload, full and the cursor, which are read when the verb is done.
+	 */
+	if ((io->flags & WEIR_FSREQ_DETACHED) != 0 || !fuse_phase_is(req))
 		return -ENOSPC;
 	if (!fuse_dirent_is_sane(dirent)) {
 		fuse_stats_fault(req->sess, FUSE_FAULT_BACKEND);
@@ -75,7 +79,7 @@ fuse_emit(struct weir_fsreq *io, const struct weir_dirent *dirent)
 	if (plus)
 		n += sizeof(struct fuse_entry_out);
 	if (n > io->iov.left) {
-		req->flags |= FUSE_REQ_FULL;
+		req->full = true;
 		return -ENOSPC;
 	}
 	if (plus)
@@ -114,7 +118,7 @@ int WEIR_ON_WORKER
 fuse_readdir_reply(struct weir_fuse_req *req, int res)
 {
 	(void)res;
-	if (req->payload == 0 && (req->flags & FUSE_REQ_FULL) != 0)
+	if (req->payload == 0 && req->full)
 		return fuse_fail(req, FUSE_FAULT_ROOM, -EINVAL);
 	return (int)req->payload;
 }

@@ -45,7 +45,8 @@ fuse_answered(struct weir_fuse_req *req)
 	if (file != NULL && fuse_file_put(sess, file)) {
 		fuse_req_step(req, FUSE_REQ_ANSWERED, FUSE_REQ_CLOSING);
 		req->file = file;
-		fuse_file_release(sess, file, &req->io, fuse_close_done);
+		fuse_file_release(sess, file, &req->io,
+				weir_fsdev_channel_by(sess->dev, req->route), fuse_close_done);
 		return;
 	}
 	fuse_ended(req);
@@ -109,7 +110,7 @@ int WEIR_ON_WORKER
 fuse_start_io(struct weir_fuse_req *req, enum weir_fsop verb)
 {
 	req->io.op = verb;
-	req->io.chan = weir_fsdev_channel(req->sess->dev);
+	req->io.chan = weir_fsdev_channel_by(req->sess->dev, req->route);
 	req->io.done = fuse_io_done;
 	fuse_req_step(req, FUSE_REQ_NEW, FUSE_REQ_IN_BACKEND);
 	weir_fsdev_submit(&req->io);

@@ -92,7 +92,7 @@ reset_close_file(struct weir_fuse_session *sess, uint32_t index)
 		return;
 	closer->file = file;
 	sess->nb_closing++;
-	fuse_file_release(sess, file, &closer->io, reset_close_done);
+	fuse_file_release(sess, file, &closer->io, weir_fsdev_channel(sess->dev), reset_close_done);
 }
 
 /* Pauses while all closers are busy, and at the end until none is. */

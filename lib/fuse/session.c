@@ -46,7 +46,7 @@ session_init(struct weir_fuse_session *sess, const struct weir_fuse_cfg *cfg,
 	sess->max_io = RTE_MAX(sess->max_write, (uint32_t)FUSE_IO_MIN);
 	sess->dots = limits->export_support;
 	sess->o_trunc = limits->atomic_o_trunc;
-	sess->home = weir_worker_at(next_home++ % weir_workers_count());
+	sess->home = weir_backend_at(next_home++ % weir_backends_count());
 	sess->low_post.fn = session_low;
 	fuse_reset_init(sess);
 }

@@ -35,6 +35,7 @@ struct weir_fuse_req {
 	/* Filled by the caller before weir_fuse_submit(). */
 	struct weir_iov in; /**< from struct fuse_in_header on */
 	struct weir_iov out; /**< room for the answer */
+	struct weir_route *route; /**< where its verbs go; NULL: where its worker's all go */
 	/**
 	 * The answer, bytes long, is in out (0 bytes for requests that have none: FORGET). On the
 	 * submitting worker, possibly before weir_fuse_submit() returns. The request is the caller's
@@ -65,6 +66,7 @@ struct weir_fuse_req {
 	int32_t error;
 	uint16_t state;
 	uint16_t flags;
+	bool full; /**< READDIR: an entry did not fit */
 	void *arg; /**< arg_inline or a pool buffer */
 	uint8_t arg_inline[WEIR_FUSE_ARG_INLINE] __rte_aligned(16);
 };
