@@ -93,6 +93,18 @@ fsdev_next(const struct weir_fsdev *dev)
 	return next;
 }
 
+void WEIR_ON_CONTROL
+fsdevs_cancel(void)
+{
+	struct weir_fsdev *dev;
+
+	TAILQ_FOREACH(dev, &fsdevs, next) {
+		if (dev->state == FSDEV_CREATING && !dev->created &&
+				dev->driver->ops->cancel != NULL)
+			dev->driver->ops->cancel(dev);
+	}
+}
+
 unsigned int WEIR_ON_CONTROL
 fsdev_count(void)
 {
@@ -263,6 +275,7 @@ weir_fsdev_created(struct weir_fsdev *dev, int rc, const char *fmt, ...)
 
 	RTE_ASSERT(dev->state == FSDEV_CREATING && (rc < 0 || dev->root != NULL));
 
+	dev->created = true;
 	if (rc < 0) {
 		fsdev_fail(dev, rc, "cannot create %s: %s", dev->name, rte_strerror(-rc));
 		if (fmt != NULL) {

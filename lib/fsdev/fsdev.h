@@ -67,6 +67,7 @@ struct weir_fsdev {
 
 	/* Control's. */
 	enum fsdev_state state;
+	bool created; /* the driver has told how create ended */
 	TAILQ_HEAD(, fsdev_user) users;
 	unsigned int nb_users;
 	unsigned int nb_calls; /* calls to workers that have not come back */
@@ -96,6 +97,9 @@ void WEIR_ON_CONTROL fsdev_delete(struct weir_fsdev *dev, fsdev_done_fn done, vo
 
 /* The file system after dev, the first one for NULL, of those that are to be seen. */
 struct weir_fsdev *WEIR_ON_CONTROL fsdev_next(const struct weir_fsdev *dev);
+
+/* Ends the creation of those whose driver is still at it. */
+void WEIR_ON_CONTROL fsdevs_cancel(void);
 
 /* All there are, also those that come or go. */
 unsigned int WEIR_ON_CONTROL fsdev_count(void);

@@ -37,6 +37,7 @@ shutdown_tick(struct weir_timer *timer)
 	unsigned int left;
 
 	weir_role_assume_control();
+	fsdevs_cancel();
 	for (dev = fsdev_next(NULL); dev != NULL; dev = next) {
 		next = fsdev_next(dev);
 		fsdev_delete(dev, shutdown_deleted, NULL);

@@ -34,6 +34,11 @@ struct weir_fsdev_ops {
 	 */
 	void (*create)(struct weir_fsdev *dev, const void *params);
 	/**
+	 * Control, at the end of the process, while create has not called weir_fsdev_created() yet:
+	 * calls it now, with -ECANCELED, and abandons what hangs. NULL where create never waits.
+	 */
+	void (*cancel)(struct weir_fsdev *dev);
+	/**
 	 * Control; no device uses dev, all channels are gone, all nodes but the root were reported
 	 * through node_fini. Frees what create made. Bounded: abandons helpers that hang.
 	 */

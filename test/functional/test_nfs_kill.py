@@ -13,7 +13,7 @@ import pytest
 
 import nfstest
 from nfstest import EIO, MIB, Shell, end_load, export, info, load, procedure, wait_connected
-from weirtest import SANITIZED, SLOW, Weir, fe, wait_until
+from weirtest import SANITIZED, SLOW, RpcClient, Weir, fe, wait_until
 
 O_RDONLY, O_RDWR = os.O_RDONLY, os.O_RDWR
 
@@ -273,6 +273,11 @@ def test_term_while_the_server_is_dead_is_bounded(weir, server, dead):
             server.kill()
         else:
             server.freeze()
+        # One more that is being mounted.
+        pending = stack.enter_context(RpcClient(weir.rpc_path))
+        params = {'name': 'nfs1', **server.params(), 'on_down': 'retry'}
+        pending.send((json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': 'fsdev_nfs_create',
+                                  'params': params}) + '\n').encode())
         with Shell(weir.add_device('d1', 'nfs0')) as guest:
             guest.ask('stat', '/')
             wait_until(lambda: weir.device('d1')['mounted'], 10, 'the guest')

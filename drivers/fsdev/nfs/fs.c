@@ -8,7 +8,8 @@
  *   create --job--> nfs_mount_run --> mounted: clients made, created
  *              |        ^      '----> refused: created(-errno)
  *              |        |'-retry_ms-> nobody there, on_down=retry: created at the first time
- *              '-- no answer in time: as if nobody was there; the job ends when it does
+ *              |'- no answer in time: as if nobody was there; the job ends when it does
+ *              '-- cancel: refused; likewise
  *   destroy --job--> nfs_umount_run --> freed
  *
  * Channels of an export that is not mounted yet make their requests wait, and see by themselves
@@ -323,6 +324,17 @@ nfs_fs_create(struct weir_fsdev *dev, const void *args)
 	fs->timer.expired = create_expired;
 	weir_timer_arm(&fs->timer, CREATE_MS);
 	fs_try_mount(fs);
+}
+
+/* The helper is at work, and frees what it uses when it comes back. */
+void WEIR_ON_CONTROL
+nfs_fs_cancel(struct weir_fsdev *dev)
+{
+	struct nfs_fs *fs = nfs_fs_of(dev);
+
+	weir_timer_cancel(&fs->timer);
+	fs->dev = NULL;
+	weir_fsdev_created(dev, -ECANCELED, NULL);
 }
 
 static void

@@ -72,6 +72,7 @@ static const struct weir_param nfs_params[] = {
 
 static const struct weir_fsdev_ops nfs_ops = {
 	.create = nfs_fs_create,
+	.cancel = nfs_fs_cancel,
 	.destroy = nfs_fs_destroy,
 	.info = nfs_info,
 	.chan_start = nfs_chan_start,

@@ -442,6 +442,7 @@ void WEIR_ON_HELPER nfs_umount_run(struct nfs_mount *mount);
 
 /* fs.c: life */
 void WEIR_ON_CONTROL nfs_fs_create(struct weir_fsdev *dev, const void *params);
+void WEIR_ON_CONTROL nfs_fs_cancel(struct weir_fsdev *dev);
 void WEIR_ON_CONTROL nfs_fs_destroy(struct weir_fsdev *dev);
 int WEIR_ON_WORKER nfs_chan_start(struct weir_channel *chan);
 void WEIR_ON_WORKER nfs_chan_stop(struct weir_channel *chan);
