@@ -164,6 +164,7 @@ shell_release(struct shell *sh, char **args)
 	return rc;
 }
 
+/* Mode, links, size, number, and for how many seconds the guest may believe the name. */
 static int
 shell_stat(struct shell *sh, char **args)
 {
@@ -172,8 +173,9 @@ shell_stat(struct shell *sh, char **args)
 
 	if (rc < 0)
 		return rc;
-	snprintf(sh->text, sizeof(sh->text), "%o %u %" PRIu64 " %" PRIu64, entry.attr.mode,
-			entry.attr.nlink, entry.attr.size, entry.attr.ino);
+	snprintf(sh->text, sizeof(sh->text), "%o %u %" PRIu64 " %" PRIu64 " %" PRIu64,
+			entry.attr.mode, entry.attr.nlink, entry.attr.size, entry.attr.ino,
+			(uint64_t)entry.entry_valid);
 	fe_forget(sh->q->fs, entry.nodeid, 1);
 	return 0;
 }

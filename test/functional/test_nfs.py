@@ -283,6 +283,10 @@ def test_what_one_guest_closed_the_other_sees_on_open(guests, server):
     one.must('create', 'file', O_RDWR)
     one.must('write', 0, 0, 100000, 'a')
     close(one, 0)
+    # A guest's kernel asks for the name at each open, and gets the attributes then.
+    assert two.must('stat', 'file')[1].split()[4] == '0'
+    two.must('mkdir', 'dir')
+    assert one.must('stat', 'dir')[1].split()[4] == '60'
     for turn, (writer, reader) in enumerate([(one, two), (two, one)] * 3):
         size = 1000 * (7 - turn)
         letter = 'bcdefg'[turn]
