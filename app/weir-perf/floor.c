@@ -14,7 +14,8 @@
 #include "load.h"
 
 /* Rounds over all rings between two looks at the connection. */
-#define ROUNDS 4096
+#define ROUNDS    4096
+#define ACCEPT_MS 100
 
 static int
 floor_listen(const char *path)
@@ -44,6 +45,17 @@ ring_runs(const struct floor *floor, const struct floor_ring *ring)
 			(ring->enabled || (floor->features & FE_F_VHOST_USER) == 0);
 }
 
+static bool
+any_runs(const struct floor *floor)
+{
+	unsigned int i;
+
+	for (i = 0; i < floor->nb_rings; i++)
+		if (ring_runs(floor, &floor->ring[i]))
+			return true;
+	return false;
+}
+
 static unsigned int
 rings_poll(struct floor *floor)
 {
@@ -71,11 +83,13 @@ connection_serve(struct floor *floor)
 	int rc = 1;
 
 	while (rc == 1 && !__atomic_load_n(&load_interrupted, __ATOMIC_RELAXED)) {
-		for (i = 0; i < ROUNDS; i++)
+		bool runs = any_runs(floor);
+
+		for (i = 0; i < ROUNDS && runs; i++)
 			if (rings_poll(floor) == 0)
 				__builtin_ia32_pause();
-		/* Before the first ring, there is nothing to poll but the connection. */
-		if (poll(&pfd, 1, floor->nb_rings == 0 ? -1 : 0) > 0)
+		/* Without a ring, there is nothing to poll but the connection. */
+		if (poll(&pfd, 1, runs ? 0 : -1) > 0)
 			rc = floor_message(floor);
 	}
 	if (rc < 0)
@@ -87,6 +101,7 @@ floor_serve(const char *path)
 {
 	struct floor *floor = calloc(1, sizeof(*floor));
 	int fd = floor_listen(path);
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 
 	if (fd < 0 || floor == NULL) {
 		fprintf(stderr, "weir-perf: cannot listen at %s: %s\n", path, strerror(-fd));
@@ -94,6 +109,9 @@ floor_serve(const char *path)
 		return PERF_SETUP;
 	}
 	while (!__atomic_load_n(&load_interrupted, __ATOMIC_RELAXED)) {
+		/* Not for ever: a signal may come just before. */
+		if (poll(&pfd, 1, ACCEPT_MS) <= 0)
+			continue;
 		floor->fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 		if (floor->fd < 0)
 			continue;

@@ -41,6 +41,14 @@ is_interrupted(void)
 	return __atomic_load_n(&load_interrupted, __ATOMIC_RELAXED) != 0;
 }
 
+const char *
+load_kind_name(const struct perf_opts *opts, unsigned int kind)
+{
+	if (opts->replay != NULL)
+		return kind < TRACE_NB_OPS ? trace_op_names[kind] : NULL;
+	return kind < WORK_NB_KINDS ? work_names[kind] : NULL;
+}
+
 static uint64_t
 thread_cpu_ns(void)
 {
@@ -55,6 +63,8 @@ task_send(struct load_task *task)
 {
 	int rc = fe_req_submit(task->req);
 
+	if (task->thread->record != NULL)
+		record_request(task);
 	if (rc < 0)
 		task->thread->rc = rc;
 }
@@ -68,8 +78,10 @@ task_next(struct load_task *task, uint64_t now)
 
 	if (t->rc < 0 || t->phase == LOAD_STOP || t->left == 0)
 		return;
+	if (!task_begin(task))
+		return;
 	t->left--;
-	task_begin(task);
+	task->bytes = 0;
 	task->start_ns = now;
 	rc = task_step(task);
 	if (rc == TASK_SEND)
@@ -85,7 +97,8 @@ task_failed(struct load_task *task, int rc)
 
 	t->stats[task->kind].errors++;
 	if (t->error[0] == '\0')
-		snprintf(t->error, sizeof(t->error), "%s: %s: %s", work_names[task->kind],
+		snprintf(t->error, sizeof(t->error), "%s: %s: %s",
+				load_kind_name(t->load->opts, task->kind),
 				fe_opcode_name(fe_req_in(task->req)->opcode), strerror(-rc));
 }
 
@@ -107,8 +120,8 @@ task_answered(struct load_task *task, uint64_t now)
 		fe_hist_add(&stats->hist, now - task->start_ns);
 		if (rc < 0)
 			task_failed(task, rc);
-		else if (task->kind <= WORK_SEQWRITE)
-			stats->bytes += t->load->opts->block;
+		else
+			stats->bytes += task->bytes;
 	}
 	__atomic_store_n(&t->live_ops, t->live_ops + 1, __ATOMIC_RELAXED);
 	task_next(task, now);
@@ -121,7 +134,7 @@ thread_enter(struct load_thread *t, int phase, uint64_t now)
 	struct fe_ring *ring = &t->q->ring;
 
 	if (t->phase == LOAD_RAMP)
-		memset(t->stats, 0, WORK_NB_KINDS * sizeof(*t->stats));
+		memset(t->stats, 0, LOAD_NB_KINDS * sizeof(*t->stats));
 	if (phase == LOAD_MEASURE) {
 		t->begin_ns = now;
 		t->begin_cpu_ns = thread_cpu_ns();
@@ -227,7 +240,7 @@ thread_create(struct load *load, unsigned int index)
 	if (opts->ops > 0)
 		t->left = opts->ops / opts->queues + (index < opts->ops % opts->queues);
 	t->tasks = calloc(opts->depth, sizeof(*t->tasks));
-	t->stats = calloc(WORK_NB_KINDS, sizeof(*t->stats));
+	t->stats = calloc(LOAD_NB_KINDS, sizeof(*t->stats));
 	t->lookups = calloc(load->work.nb_files + 1, sizeof(*t->lookups));
 	if (t->tasks == NULL || t->stats == NULL || t->lookups == NULL)
 		return -ENOMEM;
@@ -235,8 +248,18 @@ thread_create(struct load *load, unsigned int index)
 		struct load_task *task = &t->tasks[i];
 
 		task->thread = t;
+		task->stream = index * opts->depth + i;
 		task->req = fe_req_get(t->q);
 		task->req->priv = (uintptr_t)task;
+		task->handles = calloc(LOAD_MAX_HANDLES, sizeof(*task->handles));
+		if (task->handles == NULL)
+			return -ENOMEM;
+	}
+	t->next_stream = index;
+	if (opts->record != NULL) {
+		t->record = tmpfile();
+		if (t->record == NULL)
+			return -errno;
 	}
 	if (opts->verify)
 		rc = verify_init(&t->verify, opts->seed, load_blocks(t) * index, load_blocks(t),
@@ -262,11 +285,15 @@ threads_release(struct load *load)
 static void
 threads_destroy(struct load *load)
 {
-	unsigned int i;
+	unsigned int i, j;
 
 	for (i = 0; load->threads != NULL && i < load->opts->queues; i++) {
 		struct load_thread *t = &load->threads[i];
 
+		for (j = 0; t->tasks != NULL && j < load->opts->depth; j++)
+			free(t->tasks[j].handles);
+		if (t->record != NULL)
+			fclose(t->record);
 		verify_fini(&t->verify);
 		free(t->tasks);
 		free(t->stats);
@@ -348,7 +375,7 @@ static int
 load_phases(struct load *load, struct load_result *result)
 {
 	const struct perf_opts *opts = load->opts;
-	bool by_time = opts->ops == 0;
+	bool by_time = opts->ops == 0 && opts->replay == NULL;
 	struct cpu_sample before = { 0 };
 	uint64_t busy_before = 0;
 	bool had_busy = false;
@@ -408,7 +435,7 @@ load_sum(const struct load *load, struct load_result *result)
 		const struct load_thread *t = &load->threads[i];
 		uint64_t wall = t->end_ns - t->begin_ns;
 
-		for (kind = 0; kind < WORK_NB_KINDS; kind++) {
+		for (kind = 0; kind < LOAD_NB_KINDS; kind++) {
 			stats_add(&result->stats[kind], &t->stats[kind]);
 			stats_add(&result->total, &t->stats[kind]);
 		}
@@ -450,6 +477,8 @@ load_mount(struct load *load, const char *socket)
 	int rc;
 
 	opts_front_end(load->opts, socket, &fe);
+	if (load->trace != NULL && load->trace->max_io > fe.max_io)
+		fe.max_io = (load->trace->max_io + FE_PAGE - 1) & ~(FE_PAGE - 1);
 	rc = fe_fs_connect(&load->fs, &fe);
 	if (rc < 0)
 		return rc;
@@ -506,6 +535,8 @@ load_threads(struct load *load, struct load_result *result)
 		rc = load_phases(load, result);
 	if (rc == 0)
 		rc = load_sum(load, result);
+	if (rc == 0 && opts->record != NULL && record_end(load) < 0)
+		return PERF_SETUP;
 	return load_verdict(load, result, rc);
 }
 
@@ -518,9 +549,16 @@ load_run(const struct perf_opts *opts, const char *socket, int pid, const char *
 	int rc;
 
 	memset(result, 0, sizeof(*result));
+	/* A run leaves its marks in a trace, so each has one of its own. */
+	if (opts->replay != NULL) {
+		load.trace = trace_load(opts->replay);
+		if (load.trace == NULL)
+			return PERF_USAGE;
+	}
 	rc = load_mount(&load, socket);
 	if (rc < 0) {
 		fprintf(stderr, "weir-perf: cannot mount %s: %s\n", socket, strerror(-rc));
+		trace_free(load.trace);
 		return PERF_SETUP;
 	}
 	if (setup_files(&load) == 0)
@@ -537,5 +575,6 @@ load_run(const struct perf_opts *opts, const char *socket, int pid, const char *
 	}
 	threads_destroy(&load);
 	setup_free(&load);
+	trace_free(load.trace);
 	return verdict;
 }

@@ -11,14 +11,20 @@
  * thread reads them after it has ended.
  */
 
+#include <stdio.h>
+
 #include "cpu.h"
 #include "fe_hist.h"
 #include "fe_verbs.h"
 #include "opts.h"
+#include "trace.h"
 #include "verify.h"
 
 #define WORK_NAME_BYTES  64
 #define LOAD_ERROR_BYTES 160
+#define LOAD_MAX_HANDLES 64 /**< that one stream of a trace has open */
+/* Kinds of operation that are told apart: the workloads', or a trace's. */
+#define LOAD_NB_KINDS 16
 
 struct load;
 struct load_thread;
@@ -44,17 +50,29 @@ struct load_stats {
 	uint64_t bytes;
 };
 
+/** A file of a trace that a stream has opened. */
+struct load_handle {
+	uint32_t file;
+	uint64_t fh;
+};
+
 /** One operation in flight: the requests that it takes, one after the other. */
 struct load_task {
 	struct load_thread *thread;
 	struct fe_req *req;
-	enum work_kind kind;
+	unsigned int kind; /**< enum work_kind; with a trace enum trace_op */
 	unsigned int step; /**< how many of its requests have been answered */
 	uint64_t start_ns;
+	uint32_t bytes; /**< of payload that it moved */
+	uint64_t stream; /**< its number in a trace that is recorded */
 	uint64_t block; /**< of the data file, counted from the thread's first */
 	uint64_t file; /**< of the set */
 	uint64_t nodeid, fh, off;
 	char name[WORK_NAME_BYTES];
+	/* Of a replay. */
+	uint64_t line, line_end;
+	unsigned int nb_handles;
+	struct load_handle *handles;
 };
 
 struct load_thread {
@@ -70,6 +88,8 @@ struct load_thread {
 	uint64_t next_block; /**< of sequential workloads */
 	uint64_t *lookups; /**< by file of the set, to be forgotten */
 	struct verify verify;
+	uint32_t next_stream; /**< of a replay */
+	FILE *record; /**< NULL: nothing is recorded */
 	int rc;
 
 	uint64_t begin_ns; /**< of what is measured */
@@ -79,7 +99,7 @@ struct load_thread {
 	uint64_t wait_ns; /**< with nothing to do but wait for the device */
 	uint64_t kicks, calls;
 	char error[LOAD_ERROR_BYTES]; /**< the first, empty: none */
-	struct load_stats *stats; /**< WORK_NB_KINDS */
+	struct load_stats *stats; /**< LOAD_NB_KINDS */
 
 	/* The main thread reads these, relaxed. */
 	uint64_t live_ops; /**< since the start */
@@ -88,7 +108,7 @@ struct load_thread {
 
 /** What a run came to. */
 struct load_result {
-	struct load_stats stats[WORK_NB_KINDS];
+	struct load_stats stats[LOAD_NB_KINDS];
 	struct load_stats total;
 	uint64_t wall_ns; /**< the longest of the threads' */
 	uint64_t generator_cpu_ns;
@@ -113,6 +133,7 @@ struct load {
 	int server_pid; /**< 0: unknown */
 	struct fe_fs fs;
 	struct work work;
+	struct trace *trace; /**< NULL: no replay */
 	unsigned int nb_threads;
 	struct load_thread *threads;
 	int event_fd; /**< threads that have ended */
@@ -148,8 +169,11 @@ enum task_result {
 	TASK_SEND, /**< the next request is ready */
 };
 
-/** Chooses what a task does next. */
-void task_begin(struct load_task *task);
+/** Name of a kind of operation, NULL: it is none. */
+const char *load_kind_name(const struct perf_opts *opts, unsigned int kind);
+
+/** Chooses what a task does next. @return false: nothing. */
+bool task_begin(struct load_task *task);
 
 /** Judges the answer to the last request and prepares the next. @return enum task_result. */
 int task_step(struct load_task *task);
@@ -157,9 +181,21 @@ int task_step(struct load_task *task);
 /* The kinds of operation that are not reads and writes. */
 int step_getattr(struct load_task *task);
 int step_lookup(struct load_task *task);
-int step_readdirplus(struct load_task *task);
+int step_readdirplus(struct load_task *task, uint64_t nodeid);
 int step_create_unlink(struct load_task *task);
 int step_open_close(struct load_task *task);
+
+/** As setup_files() and setup_clean(), for the files of a trace. */
+int replay_setup(struct load *load);
+void replay_clean(struct load *load);
+/** As task_begin() and task_step(), for a trace. */
+bool replay_begin(struct load_task *task);
+int step_replay(struct load_task *task);
+
+/** Writes down the request that a task sends. */
+void record_request(const struct load_task *task);
+/** Puts the trace together. @return 0 or -errno, which has been said. */
+int record_end(struct load *load);
 
 /** 0 to n - 1, by xorshift64* and without a division. */
 static inline uint64_t

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "opts.h"
+#include "trace.h"
 
 #define NB_OPTIONS (sizeof(rows) / sizeof(rows[0]))
 /* Values of getopt_long() for the rows. */
@@ -94,6 +95,10 @@ static const struct row rows[] = {
 	{ "seed", "N", ROW_U64, AT(seed), 0, UINT64_MAX, "of all that is random (1)" },
 	{ "verify", NULL, ROW_FLAG, AT(verify), 0, 0,
 			"write bytes that tell place and version, check what is read" },
+	{ "record", "FILE", ROW_TEXT, AT(record), 0, 0, "write a trace of the operations" },
+	{ "replay", "FILE", ROW_TEXT, AT(replay), 0, 0,
+			"do what a trace says instead of a workload, once, without a\n"
+			"ramp; its streams in parallel, --depth of them on each queue" },
 	{ "queues", "N", ROW_U32, AT(queues), 1, FE_MAX_QUEUES - 1,
 			"request queues, one thread each (1)" },
 	{ "depth", "N", ROW_U32, AT(depth), 1, 32768, "operations in flight on each queue (32)" },
@@ -119,6 +124,7 @@ opts_help(void)
 	unsigned int i;
 
 	puts("usage: weir-perf [OPTION...] WORKLOAD\n"
+	     "       weir-perf [OPTION...] --replay TRACE\n"
 	     "       weir-perf --serve PATH\n"
 	     "\n"
 	     "Mounts a vhost-user-fs device as a guest does and loads it.\n"
@@ -330,8 +336,12 @@ opts_finish(struct perf_opts *opts, int nb_args, char **args)
 		opts->weight[kind] = 1;
 		opts->weights = 1;
 	}
-	if (opts->weights == 0)
+	if (opts->replay != NULL && (opts->weights > 0 || opts->verify || opts->record != NULL))
+		return wrong("--replay excludes workloads, --verify and --record");
+	if (opts->weights == 0 && opts->replay == NULL)
 		return wrong("a workload is missing; see --help");
+	if (opts->record != NULL && (uint64_t)opts->queues * opts->depth > TRACE_MAX_STREAMS)
+		return wrong("--record has no more than 65536 streams: --queues times --depth");
 	if (opts->server != NULL &&
 			(opts->socket != NULL || opts->rpc != NULL || opts->server_pid != 0))
 		return wrong("--server excludes --socket, --rpc and --server-pid");

@@ -64,6 +64,8 @@ struct perf_opts {
 	uint64_t seed;
 	const char *dir;
 	bool verify;
+	const char *record; /**< file for a trace of what was done */
+	const char *replay; /**< trace to do instead of a workload */
 	/* The driver. */
 	uint32_t queues;
 	uint32_t depth;

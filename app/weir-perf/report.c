@@ -74,14 +74,23 @@ stats_text(const char *name, const struct load_result *r, const struct load_stat
 	putchar('\n');
 }
 
+/* Workloads that were asked for, and what a trace had. */
+static bool
+is_shown(const struct perf_opts *opts, const struct load_result *r, unsigned int kind)
+{
+	if (opts->replay != NULL)
+		return r->stats[kind].hist.count > 0;
+	return kind < WORK_NB_KINDS && opts->weight[kind] > 0;
+}
+
 void
 report_text(const struct perf_opts *opts, const struct load_result *r)
 {
 	unsigned int kinds = 0, kind, i;
 
-	for (kind = 0; kind < WORK_NB_KINDS; kind++) {
-		if (opts->weight[kind] > 0) {
-			stats_text(work_names[kind], r, &r->stats[kind]);
+	for (kind = 0; kind < LOAD_NB_KINDS; kind++) {
+		if (is_shown(opts, r, kind)) {
+			stats_text(load_kind_name(opts, kind), r, &r->stats[kind]);
 			kinds++;
 		}
 	}
@@ -159,10 +168,10 @@ report_json(const struct perf_opts *opts, const struct load_result *r)
 	json_t *generator = json_object();
 	unsigned int kind;
 
-	for (kind = 0; kind < WORK_NB_KINDS; kind++)
-		if (opts->weight[kind] > 0)
-			json_object_set_new(
-					works, work_names[kind], stats_json(r, &r->stats[kind]));
+	for (kind = 0; kind < LOAD_NB_KINDS; kind++)
+		if (is_shown(opts, r, kind))
+			json_object_set_new(works, load_kind_name(opts, kind),
+					stats_json(r, &r->stats[kind]));
 	json_object_set_new(object, "workloads", works);
 	json_object_set_new(object, "options",
 			json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:b, s:b}", "queues",

@@ -131,6 +131,8 @@ setup_files(struct load *load)
 		return rc;
 	}
 	work->dir = entry.nodeid;
+	if (load->trace != NULL)
+		return replay_setup(load);
 	if (opts_use_data(load->opts))
 		rc = data_make(load);
 	if (rc == 0 && opts_use_set(load->opts))
@@ -146,6 +148,8 @@ setup_clean(struct load *load)
 	char name[WORK_NAME_BYTES];
 	unsigned int i, j;
 
+	if (load->trace != NULL)
+		replay_clean(load);
 	if (work->has_data) {
 		snprintf(name, sizeof(name), "%s.data", work->prefix);
 		fe_release(q, work->data.nodeid, work->data_fh);

@@ -84,6 +84,7 @@ step_read(struct load_task *task)
 	}
 	if (!good)
 		return req->error != 0 ? req->error : -EIO;
+	task->bytes = bytes;
 	return TASK_DONE;
 }
 
@@ -113,10 +114,11 @@ step_write(struct load_task *task)
 		verify_write_end(&t->verify, task->block, good);
 	if (!good)
 		return req->error != 0 ? req->error : -EIO;
+	task->bytes = bytes;
 	return TASK_DONE;
 }
 
-void
+bool
 task_begin(struct load_task *task)
 {
 	struct load_thread *t = task->thread;
@@ -124,17 +126,22 @@ task_begin(struct load_task *task)
 	uint64_t at = 0;
 	unsigned int kind = 0;
 
+	if (t->load->trace != NULL)
+		return replay_begin(task);
 	if (opts->weights > 1)
 		at = load_below(&t->kind_rng, opts->weights);
 	while (at >= opts->weight[kind])
 		at -= opts->weight[kind++];
 	task->kind = kind;
 	task->step = 0;
+	return true;
 }
 
 int
 task_step(struct load_task *task)
 {
+	if (task->thread->load->trace != NULL)
+		return step_replay(task);
 	switch (task->kind) {
 	case WORK_RANDREAD:
 	case WORK_SEQREAD:
@@ -147,13 +154,10 @@ task_step(struct load_task *task)
 	case WORK_LOOKUP:
 		return step_lookup(task);
 	case WORK_READDIRPLUS:
-		return step_readdirplus(task);
+		return step_readdirplus(task, task->thread->load->work.set_dir);
 	case WORK_CREATE_UNLINK:
 		return step_create_unlink(task);
-	case WORK_OPEN_CLOSE:
+	default:
 		return step_open_close(task);
-	case WORK_NB_KINDS:
-		break;
 	}
-	return -EINVAL;
 }
