@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 /* Rounds over all rings between two looks at the connection. */
 #define ROUNDS    4096
 #define ACCEPT_MS 100
+/* Rounds without work after which others may need this very CPU. */
+#define IDLE_ROUNDS 1024
 
 static int
 floor_listen(const char *path)
@@ -79,15 +82,20 @@ static void
 connection_serve(struct floor *floor)
 {
 	struct pollfd pfd = { .fd = floor->fd, .events = POLLIN };
+	unsigned int idle = 0;
 	unsigned int i;
 	int rc = 1;
 
 	while (rc == 1 && !__atomic_load_n(&load_interrupted, __ATOMIC_RELAXED)) {
 		bool runs = any_runs(floor);
 
-		for (i = 0; i < ROUNDS && runs; i++)
-			if (rings_poll(floor) == 0)
+		for (i = 0; i < ROUNDS && runs; i++) {
+			idle = rings_poll(floor) == 0 ? idle + 1 : 0;
+			if (idle % IDLE_ROUNDS != 0)
 				__builtin_ia32_pause();
+			else if (idle > 0)
+				sched_yield();
+		}
 		/* Without a ring, there is nothing to poll but the connection. */
 		if (poll(&pfd, 1, runs ? 0 : -1) > 0)
 			rc = floor_message(floor);

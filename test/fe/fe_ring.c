@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -311,6 +312,8 @@ ring_spin(struct fe_ring *ring, unsigned int timeout_ms)
 				return 1;
 			__builtin_ia32_pause();
 		}
+		/* The device may need this very CPU. */
+		sched_yield();
 		if (end == 0)
 			end = ring_now_ms() + timeout_ms;
 		else if (ring_now_ms() >= end)
