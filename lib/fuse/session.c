@@ -16,6 +16,8 @@ WEIR_LOG_TYPE(fuse);
 /* Readable and writable descriptors of a request beside its data pages. */
 #define FUSE_RING_OVERHEAD 4
 #define FUSE_MAX_FILES     (1u << 20)
+/* Open files that there is memory for ahead; the default would be a megabyte for each session. */
+#define FUSE_FILES_AHEAD 2048u
 /* Linux defaults to 12 and 9, which throttles readahead and asynchronous I/O. */
 #define FUSE_MAX_BACKGROUND 65535
 #define FUSE_CONGESTION     (FUSE_MAX_BACKGROUND / 4 * 3)
@@ -59,6 +61,7 @@ weir_fuse_session_create(const struct weir_fuse_cfg *cfg, struct weir_fsdev *dev
 		.name = cfg->name,
 		.rec_size = offsetof(struct fuse_file, base) + weir_fsdev_file_size(dev),
 		.max_recs = cfg->max_open_files > 0 ? cfg->max_open_files : FUSE_MAX_FILES,
+		.chunk_recs = FUSE_FILES_AHEAD,
 	};
 	struct weir_fuse_session *sess;
 	int rc;

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import itertools
 import os
+import resource
 import subprocess
 import time
 
 import pytest
 
 from hangfs import HangFs
-from weirtest import SLOW, Fe, Weir, holding_fe, wait_until
+from weirtest import SANITIZED, SLOW, Fe, Weir, holding_fe, wait_until
 
 SECONDS = 5
 
@@ -27,6 +28,46 @@ def test_four_idle_devices_cost_under_2_percent(served):
         time.sleep(SECONDS)
         used = served.cpu_seconds() - before
     assert used < 0.02 * SECONDS * SLOW, f'{100 * used / SECONDS:.2f} % of a core'
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 8192,
+                    reason='every queue needs two descriptors')
+def test_2080_idle_queues_cost_little(served):
+    """32 devices of 64 request queues and one of high priority: CPU and memory of each."""
+    devices, queues = 32, 64
+    before_kib = served.rss_kib()
+    with contextlib.ExitStack() as stack:
+        for i in range(devices):
+            path = served.add_device(f'd{i}', 'mem0', queues=queues)
+            stack.enter_context(holding_fe(path, '--queues', str(queues), '--depth', '1',
+                                           '--max-io', '4096'))
+        kib = (served.rss_kib() - before_kib) / (devices * (queues + 1))
+        workers = served.rpc('weir_get_workers')
+        before = served.cpu_seconds()
+        time.sleep(SECONDS)
+        percent = 100 * (served.cpu_seconds() - before) / SECONDS
+    print(f'{percent:.2f} % of a core, {kib:.1f} KiB for each queue, guest memory included')
+    assert all(w['pollers_active'] <= 8 for w in workers), workers
+    assert sum(w['pollers_parked'] for w in workers) >= devices * (queues + 1) - 16
+    assert percent < SLOW, f'{percent:.2f} % of a core'
+    # A sanitizer's own memory is no matter of ours.
+    assert kib < 16 or SANITIZED, f'{kib:.1f} KiB for each queue'
+
+
+@pytest.mark.parametrize('policy', ['poll', 'adaptive'])
+def test_check_passes_beside_idle_queues(weir_factory, folder, policy):
+    """Queues and channels are parked and woken all the time."""
+    weir = weir_factory('--idle', policy)
+    weir.start_transport()
+    weir.rpc('fsdev_mem_create', name='mem0')
+    weir.rpc('fsdev_aio_create', name='aio0', root_path=folder)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(holding_fe(weir.add_device('idle0', 'mem0', queues=64),
+                                       '--queues', '64', '--depth', '1', '--max-io', '4096'))
+        parks = sum(w['parks'] for w in weir.rpc('weir_get_workers'))
+        with Fe('check', '-s', weir.add_device('d0', 'aio0', queues=16), '--queues', '16') as run:
+            run.wait()
+        assert sum(w['parks'] for w in weir.rpc('weir_get_workers')) > parks + 16
 
 
 def test_polling_workers_do_not_sleep(weir_factory):
