@@ -53,12 +53,13 @@ static struct {
 	_Atomic unsigned int resent, calls[NFSPROC3_NB];
 	_Atomic bool terse;
 	_Atomic uint32_t most; /* bytes of READ and WRITE */
+	_Atomic uint32_t flavor, mult;
 	uint8_t *dropped; /* the last call that was */
 	uint32_t dropped_len;
 
 	pthread_mutex_t lock; /* of the rest */
 	struct refusal refusals[MAX_REFUSALS];
-} liar = { .lock = PTHREAD_MUTEX_INITIALIZER, .most = 1 << 20 };
+} liar = { .lock = PTHREAD_MUTEX_INITIALIZER, .most = 1 << 20, .flavor = 1, .mult = 4096 };
 
 static uint32_t
 rnd(void)
@@ -124,6 +125,13 @@ void
 nfs_liar_be_short(uint32_t bytes)
 {
 	atomic_store(&liar.most, bytes);
+}
+
+void
+nfs_liar_offer(uint32_t flavor, uint32_t mult)
+{
+	atomic_store(&liar.flavor, flavor);
+	atomic_store(&liar.mult, mult);
 }
 
 void
@@ -280,7 +288,7 @@ answer_fsinfo(struct weir_xdr_enc *enc, uint32_t number)
 {
 	put_post_attr(enc, 'd', number);
 	for (unsigned int i = 0; i < 7; i++)
-		weir_xdr_put_u32(enc, i % 3 == 2 ? 4096 : 65536);
+		weir_xdr_put_u32(enc, i % 3 == 2 ? atomic_load(&liar.mult) : 65536);
 	weir_xdr_put_u64(enc, INT64_MAX);
 	weir_xdr_put_u64(enc, 1);
 	weir_xdr_put_u32(enc, 0x1b);
@@ -423,7 +431,7 @@ answer_mount(uint32_t proc, struct weir_xdr_enc *enc)
 	weir_xdr_put_u32(enc, 0);
 	put_handle(enc, 'd', 1);
 	weir_xdr_put_u32(enc, 1);
-	weir_xdr_put_u32(enc, 1);
+	weir_xdr_put_u32(enc, atomic_load(&liar.flavor));
 }
 
 /* What a call is to be answered with instead of what is true: false, nothing. */
@@ -490,7 +498,10 @@ answer(const uint8_t *call, uint32_t len)
 		if (!is_refused(proc, &status)) {
 			answer_nfs(proc, &dec, &enc);
 		} else if (status != NFS_LIAR_DROP) {
+			/* No attributes follow; four words are what RENAME has. */
 			weir_xdr_put_u32(&enc, status);
+			for (unsigned int i = 0; i < 4; i++)
+				weir_xdr_put_u32(&enc, false);
 		} else {
 			remember_dropped(call, len);
 			return false;

@@ -54,6 +54,12 @@ unsigned int nfs_liar_calls(uint32_t proc);
 /* From now on a READ or WRITE moves so many bytes at most. */
 void nfs_liar_be_short(uint32_t bytes);
 
+/*
+ * From now on MOUNT names this security flavor only (1: AUTH_SYS), and FSINFO suggests transfers of
+ * multiples of so many bytes.
+ */
+void nfs_liar_offer(uint32_t flavor, uint32_t mult);
+
 /* From now on LOOKUP says nothing about attributes, which it need not. */
 void nfs_liar_be_terse(bool terse);
 

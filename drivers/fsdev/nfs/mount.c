@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_common.h>
 
@@ -34,6 +35,7 @@
 #define MOUNT_MS       8000
 #define UMOUNT_MS      2000
 #define MOUNT_SLICE_MS 100
+#define JUKEBOX_MS     200
 #define PORTMAP_PORT   111
 #define NFS_PORT       2049
 
@@ -46,6 +48,7 @@ struct talk {
 	struct rpc_context *rpc;
 	bool answered;
 	bool refused; /**< a call ended without an answer */
+	bool later; /**< the server is not ready (JUKEBOX) */
 	void (*take)(struct talk *talk, const void *res);
 	uint32_t port; /**< that the portmapper knows */
 };
@@ -163,6 +166,19 @@ static const struct {
 	{ MNT3ERR_SERVERFAULT, EIO, "made the server fail" },
 };
 
+/* What the server names it insists on (RFC 1813, section 5.2.1); some name nothing. */
+static bool
+takes_auth_sys(const mountres3_ok *ok)
+{
+	unsigned int i, nb = ok->auth_flavors.auth_flavors_len;
+
+	for (i = 0; i < nb; i++) {
+		if (ok->auth_flavors.auth_flavors_val[i] == AUTH_UNIX)
+			return true;
+	}
+	return nb == 0;
+}
+
 static void
 take_mount(struct talk *talk, const void *data)
 {
@@ -174,6 +190,10 @@ take_mount(struct talk *talk, const void *data)
 	if (res->fhs_status == MNT3_OK && fh->fhandle3_len <= NFS3_FH_MAX) {
 		mount->root.len = (uint8_t)fh->fhandle3_len;
 		memcpy(mount->root.data, fh->fhandle3_val, fh->fhandle3_len);
+		if (!takes_auth_sys(&res->mountres3_u.mountinfo))
+			mount_fail(mount, -EACCES,
+					"export %s of %s wants another security flavor than sys",
+					mount->exportname, mount->server);
 		return;
 	}
 	for (i = 0; i < RTE_DIM(mount_errors); i++) {
@@ -220,18 +240,32 @@ take_root(struct nfs_mount *mount, const fattr3 *attr)
 }
 
 static void
+root_fail(struct talk *talk, const char *proc, nfsstat3 status)
+{
+	talk->later = status == NFS3ERR_JUKEBOX;
+	mount_fail(talk->mount, nfs_errno(status), "the root of %s: %s says %s",
+			talk->mount->exportname, proc, nfs_error_name(nfs_error_index(status)));
+}
+
+static void
 take_getattr(struct talk *talk, const void *data)
 {
 	const GETATTR3res *res = data;
 
 	if (res->status != NFS3_OK)
-		mount_fail(talk->mount, nfs_errno(res->status), "the root of %s: GETATTR says %d",
-				talk->mount->exportname, (int)res->status);
+		root_fail(talk, "GETATTR", res->status);
 	else if (res->GETATTR3res_u.resok.obj_attributes.type != NF3DIR)
 		mount_fail(talk->mount, -ENOTDIR, "export %s is not a directory",
 				talk->mount->exportname);
 	else
 		take_root(talk->mount, &res->GETATTR3res_u.resok.obj_attributes);
+}
+
+/* Transfers should be a multiple of what the server suggests. */
+static uint32_t
+whole(uint32_t max, uint32_t mult)
+{
+	return mult > 0 && mult < max ? max - max % mult : max;
 }
 
 static void
@@ -241,12 +275,11 @@ take_fsinfo(struct talk *talk, const void *data)
 	const FSINFO3resok *ok = &res->FSINFO3res_u.resok;
 
 	if (res->status != NFS3_OK) {
-		mount_fail(talk->mount, nfs_errno(res->status), "the root of %s: FSINFO says %d",
-				talk->mount->exportname, (int)res->status);
+		root_fail(talk, "FSINFO", res->status);
 		return;
 	}
-	talk->mount->rtmax = ok->rtmax;
-	talk->mount->wtmax = ok->wtmax;
+	talk->mount->rtmax = whole(ok->rtmax, ok->rtmult);
+	talk->mount->wtmax = whole(ok->wtmax, ok->wtmult);
 	talk->mount->dtpref = ok->dtpref;
 	talk->mount->maxfilesize = ok->maxfilesize;
 }
@@ -259,6 +292,21 @@ take_pathconf(struct talk *talk, const void *data)
 
 	if (res->status == NFS3_OK)
 		talk->mount->name_max = res->PATHCONF3res_u.resok.name_max;
+}
+
+/* A server that has just come up, or fetches what it exports from afar, may ask for patience. */
+static bool
+talk_again(struct talk *talk)
+{
+	if (!talk->later)
+		return false;
+	talk->mount->down = weir_now_ns() > talk->deadline_ns;
+	if (talk->mount->down)
+		return false;
+	usleep(JUKEBOX_MS * 1000);
+	talk->mount->rc = 0;
+	talk->later = false;
+	return true;
 }
 
 static int
@@ -297,7 +345,10 @@ mount_nfs(struct talk *talk)
 			return rc;
 		mount->port = talk->port != 0 && talk->port <= UINT16_MAX ? talk->port : NFS_PORT;
 	}
-	return mount_ask(talk);
+	do
+		rc = mount_ask(talk);
+	while (rc < 0 && talk_again(talk));
+	return rc;
 }
 
 static void
