@@ -138,9 +138,13 @@ opts_help(void)
 		int len = printf("  --%s%s%s", rows[i].name, rows[i].arg != NULL ? " " : "",
 				rows[i].arg != NULL ? rows[i].arg : "");
 
-		for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
-			printf("%*s%.*s\n", 24 - len > 0 ? 24 - len : 1, "",
-					(int)strcspn(text, "\n"), text);
+		for (; *text != '\0'; text += *text == '\n') {
+			size_t line = strcspn(text, "\n");
+
+			printf("%*s", 24 - len > 0 ? 24 - len : 1, "");
+			fwrite(text, 1, line, stdout);
+			putchar('\n');
+			text += line;
 			len = 0;
 		}
 		if (len > 0)
