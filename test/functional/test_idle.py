@@ -37,8 +37,9 @@ def test_2080_idle_queues_cost_little(served):
     devices, queues = 32, 64
     before_kib = served.rss_kib()
     with contextlib.ExitStack() as stack:
-        for i in range(devices):
-            path = served.add_device(f'd{i}', 'mem0', queues=queues)
+        # All of them first: librte_vhost takes up to a second to see new ones.
+        paths = [served.add_device(f'd{i}', 'mem0', queues=queues) for i in range(devices)]
+        for path in paths:
             stack.enter_context(holding_fe(path, '--queues', str(queues), '--depth', '1',
                                            '--max-io', '4096'))
         kib = (served.rss_kib() - before_kib) / (devices * (queues + 1))
