@@ -154,6 +154,14 @@ int load_run(const struct perf_opts *opts, const char *socket, int pid, const ch
 /** Set when the user wants it to end; a signal handler writes it. */
 extern int load_interrupted;
 
+/** Makes a thread ready to run. @return 0 or -errno. */
+int thread_create(struct load *load, unsigned int index);
+/** What a thread runs; arg is its struct load_thread. */
+void *thread_run(void *arg);
+/** Gives the requests of all tasks back. */
+void threads_release(struct load *load);
+void threads_destroy(struct load *load);
+
 /** Makes the files. @return 0 or -errno, which has been said. */
 int setup_files(struct load *load);
 
