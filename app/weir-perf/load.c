@@ -201,6 +201,22 @@ load_sum(const struct load *load, struct load_result *result)
 	return rc;
 }
 
+uint64_t
+load_cost_ns(const struct load_result *result)
+{
+	static const char worker[] = "rte-worker-"; /* EAL's name of an lcore's thread */
+	uint64_t cost = result->has_busy ? result->busy_ns : 0;
+	unsigned int i;
+
+	for (i = 0; i < result->server_cpu.nb; i++) {
+		const struct cpu_thread *thread = &result->server_cpu.thread[i];
+
+		if (!result->has_busy || strncmp(thread->name, worker, strlen(worker)) != 0)
+			cost += thread->ns;
+	}
+	return cost;
+}
+
 /* Who listens at the other end of the connection. */
 static int
 peer_pid(const struct fe_fs *fs)

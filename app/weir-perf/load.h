@@ -151,6 +151,12 @@ struct load {
 int load_run(const struct perf_opts *opts, const char *socket, int pid, const char *rpc,
 		struct load_result *result);
 
+/**
+ * What the server's work took, in ns: the CPU time of all threads. Where weir has told how long its
+ * workers were busy, that stands for the time of those, which otherwise poll all the time.
+ */
+uint64_t load_cost_ns(const struct load_result *result);
+
 /** Set when the user wants it to end; a signal handler writes it. */
 extern int load_interrupted;
 

@@ -152,6 +152,8 @@ opts_help(void)
 	}
 	puts("\n"
 	     "BYTES may end in k, m or g. The files are made first and removed at the end.\n"
+	     "The cost of an operation is the CPU time of all the server's threads; of weir's\n"
+	     "workers, which poll, only the rounds that found work, by the clock.\n"
 	     "\n"
 	     "exit status: 0 done; 1 operations failed; 2 usage; 3 no server, no mount or no files;\n"
 	     "4 the server broke a rule, hung or went away; 5 wrong data; 130 interrupted");

@@ -103,7 +103,8 @@ report_text(const struct perf_opts *opts, const struct load_result *r)
 			per_op(r, r->generator_cpu_ns / 1e3),
 			100 - 100 * ratio(r->generator_wait_ns, r->generator_wall_ns));
 	if (r->has_busy)
-		printf("server: %.3f us busy per operation\n", per_op(r, r->busy_ns / 1e3));
+		printf("server: %.3f us cost per operation, %.3f us of it busy workers\n",
+				per_op(r, load_cost_ns(r) / 1e3), per_op(r, r->busy_ns / 1e3));
 	if (r->server_cpu.nb == 0)
 		return;
 	printf("server: %.3f us CPU per operation\n",
@@ -149,6 +150,7 @@ server_json(const struct load_result *r)
 	unsigned int i;
 
 	set_real(object, "cpu_us_per_op", per_op(r, cpu_sample_total(&r->server_cpu) / 1e3));
+	set_real(object, "cost_us_per_op", per_op(r, load_cost_ns(r) / 1e3));
 	if (r->has_busy)
 		set_real(object, "busy_us_per_op", per_op(r, r->busy_ns / 1e3));
 	for (i = 0; i < r->server_cpu.nb; i++)

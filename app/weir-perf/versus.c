@@ -26,7 +26,7 @@ static const struct {
 	[METRIC_P50] = { "p50_us", "median latency, us", 2 },
 	[METRIC_P99] = { "p99_us", "99th percentile, us", 2 },
 	[METRIC_CPU] = { "cpu_us_per_op", "CPU per operation, us", 3 },
-	[METRIC_COST] = { "cost_us_per_op", "busy, else CPU, us", 3 },
+	[METRIC_COST] = { "cost_us_per_op", "cost (see --help), us", 3 },
 	[METRIC_WORKING] = { "generator_working", "generator working", 2 },
 };
 
@@ -95,13 +95,12 @@ static void
 side_take(struct side *side, unsigned int round, const struct load_result *r)
 {
 	double ops = r->total.hist.count;
-	double cpu = quotient(cpu_sample_total(&r->server_cpu) / 1e3, ops);
 
 	side->value[METRIC_OPS][round] = quotient(ops * 1e9, r->wall_ns);
 	side->value[METRIC_P50][round] = fe_hist_percentile(&r->total.hist, 500) / 1e3;
 	side->value[METRIC_P99][round] = fe_hist_percentile(&r->total.hist, 990) / 1e3;
-	side->value[METRIC_CPU][round] = cpu;
-	side->value[METRIC_COST][round] = r->has_busy ? quotient(r->busy_ns / 1e3, ops) : cpu;
+	side->value[METRIC_CPU][round] = quotient(cpu_sample_total(&r->server_cpu) / 1e3, ops);
+	side->value[METRIC_COST][round] = quotient(load_cost_ns(r) / 1e3, ops);
 	side->value[METRIC_WORKING][round] =
 			1 - quotient(r->generator_wait_ns, r->generator_wall_ns);
 }

@@ -81,6 +81,10 @@ def test_time_and_cpu_are_measured(devices):
     got = perf_json(*args, '--ops', 2000)
     assert got['server']['cpu_us_per_op'] > 0
     assert got['server']['busy_us_per_op'] > 0
+    others = sum(thread['cpu_us_per_op'] for thread in got['server']['threads']
+                 if not thread['name'].startswith('rte-worker-'))
+    cost = got['server']['cost_us_per_op']
+    assert abs(cost - got['server']['busy_us_per_op'] - others) < 0.001 * cost
     assert any('worker' in thread['name'] for thread in got['server']['threads'])
     assert got['generator']['cpu_us_per_op'] > 0
     assert 0 < got['generator']['working'] <= 1
