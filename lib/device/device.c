@@ -78,10 +78,21 @@ device_call_queue(struct weir_worker_call *call)
 	return qc->queue;
 }
 
-static void WEIR_ON_CONTROL
-device_sweep_one(struct weir_worker_call *call)
+static void WEIR_ON_WORKER
+device_sweep_msg(struct weir_msg *msg)
 {
-	struct device_queue_call *qc = container_of(call, struct device_queue_call, call);
+	struct weir_worker_call *call = container_of(msg, struct weir_worker_call, msg);
+
+	if (device_queue_passed_on(device_call_queue(call), msg))
+		return;
+	call->fn(call);
+	weir_loop_post(&call->post);
+}
+
+static void WEIR_ON_CONTROL
+device_sweep_one(struct weir_post *post)
+{
+	struct device_queue_call *qc = container_of(post, struct device_queue_call, call.post);
 	struct device_sweep *sweep = qc->sweep;
 
 	if (--sweep->left == 0)
@@ -101,7 +112,8 @@ device_sweep(struct device *dev, struct device_sweep *sweep,
 		qc->queue = &dev->queues[i];
 		qc->sweep = sweep;
 		qc->call.fn = fn;
-		qc->call.done = device_sweep_one;
-		weir_worker_call(qc->queue->worker, &qc->call);
+		qc->call.msg.fn = device_sweep_msg;
+		qc->call.post.fn = device_sweep_one;
+		weir_worker_send(atomic_load(&qc->queue->worker), &qc->call.msg);
 	}
 }

@@ -46,6 +46,7 @@ WEIR_LOG_USE(device);
 
 struct device;
 struct device_queue;
+struct queue_move;
 
 /* ---- pool.c ---- */
 
@@ -101,6 +102,7 @@ mapref_release(struct mapref *ref)
 /* Why a ring that is up is not polled. */
 #define QUEUE_PAUSED_STOP  (1u << 0) /* the device is not started */
 #define QUEUE_PAUSED_RESET (1u << 1) /* the session is being reset */
+#define QUEUE_PAUSED_MOVE  (1u << 2) /* it is about to go to another worker */
 
 /* The transport thread waits here until a ring has come to rest. */
 struct queue_waiter {
@@ -122,15 +124,22 @@ struct queue_counters {
 struct device_queue {
 	/* Set when the device is first started. */
 	struct device *dev;
-	struct weir_worker *worker;
 	uint16_t index;
+	uint32_t turn; /* where along the device's plan its route begins */
 	uint32_t limit; /* requests in progress at most */
+
+	/* See move.c. */
+	_Atomic(struct weir_worker *) worker; /* where messages for the queue go */
+	_Atomic(struct weir_worker *) holder; /* who has it; NULL: it is on the way to worker */
+	_Atomic int node; /* of the ring's memory; the transport's, for reports */
+	bool moving; /* control's: a move is under way */
 
 	/* The worker's. */
 	struct weir_poller poller __rte_cache_aligned;
 	struct weir_route route;
 	struct weir_vq vq;
-	bool up; /* the guest has set the ring up */
+	_Atomic bool up; /* the guest has set the ring up; anybody reads */
+	bool pinned; /* an operator has moved it: it comes up where it is */
 	bool polled; /* the poller is registered */
 	bool starved; /* the last poll left a chain in the ring because a pool was empty */
 	uint32_t paused;
@@ -141,6 +150,7 @@ struct device_queue {
 	struct weir_vring_cfg ring;
 	struct queue_waiter *waiter;
 	struct weir_worker_call *quiet; /* control waits for nb_detached to become 0 */
+	struct queue_move *move; /* it is to leave when nothing of it is in a backend */
 	TAILQ_HEAD(, devreq) inflight;
 	TAILQ_HEAD(, devreq) gone; /* detached, still in a backend */
 
@@ -151,8 +161,8 @@ struct device_queue {
 	_Atomic bool broken_posted;
 };
 
-void device_queue_init(struct device_queue *q, struct device *dev, uint16_t index,
-		struct weir_worker *worker);
+/* turn: counts queues of all devices, so that what is spread evenly begins at different places. */
+void device_queue_init(struct device_queue *q, struct device *dev, uint16_t index, uint32_t turn);
 /* Events of the transport thread; each returns when the worker has done it. */
 int WEIR_ON_TRANSPORT device_queue_up(struct device_queue *q, const struct weir_vq_start *start);
 /* Requests that have not ended by themselves at grace_until_ns (CLOCK_MONOTONIC) are detached. */
@@ -163,6 +173,48 @@ int WEIR_ON_TRANSPORT device_queue_remap(struct device_queue *q, struct weir_mem
 void WEIR_ON_WORKER device_queue_pause(struct device_queue *q, uint32_t set, uint32_t clear);
 /* On the worker: ends call (weir_worker_call's done, on control) when nothing of q is in a backend. */
 void WEIR_ON_WORKER device_queue_quiet(struct device_queue *q, struct weir_worker_call *call);
+
+/* On the worker: its requests go the way that the device's plan has for them from here. */
+void WEIR_ON_WORKER device_queue_route(struct device_queue *q);
+
+/* ---- move.c: queues that change their worker ---- */
+
+/* Where the queue is on another worker by now, sends msg there and returns true. */
+bool WEIR_ON_WORKER device_queue_passed_on(struct device_queue *q, struct weir_msg *msg);
+/* On the worker that holds the queue: it is another one's from now on, or when a message comes. */
+void WEIR_ON_WORKER device_queue_give(
+		struct device_queue *q, struct weir_worker *to, struct weir_msg *msg);
+/* weir_worker_sync() with the worker that has the queue. */
+void WEIR_ON_TRANSPORT device_queue_sync(struct device_queue *q, void (*fn)(void *arg), void *arg);
+/* A queue that is to move and has come to rest goes; one that cannot is polled again. */
+void WEIR_ON_WORKER device_queue_leave(struct device_queue *q);
+
+/* ---- place.c: which worker a queue goes to ---- */
+
+#define DEVICE_NO_NODE (-1)
+
+/* What there is to choose from. */
+struct device_place {
+	int node;
+	uint32_t weight; /* of the queues that are up there */
+	uint32_t busy; /* recently, in thousandths */
+};
+
+/* NUMA node of guest memory, or DEVICE_NO_NODE. May touch the page. */
+int device_memory_node(const struct weir_memmap *map, uint64_t gpa);
+/* The best of nb > 0 places: on node where there is one, then with the least load. */
+unsigned int device_place_best(const struct device_place *of, unsigned int nb, int node);
+/* A queue that is about to come up goes to the best worker, unless something keeps it. */
+void WEIR_ON_TRANSPORT device_queue_place(
+		struct device_queue *q, const struct weir_vq_start *start);
+/* On the worker: a queue that is up there counts from now on, or no more. */
+void WEIR_ON_WORKER device_place_add(const struct device_queue *q);
+void WEIR_ON_WORKER device_place_remove(const struct device_queue *q);
+/* Queues that are up on a worker, and its share of busy time in the last second. Any thread. */
+unsigned int device_place_queues(const struct weir_worker *worker);
+double device_place_busy_percent(const struct weir_worker *worker);
+/* Looks what workers spend their time on; more often than once a second does no harm. */
+void WEIR_ON_CONTROL device_places_sample(void);
 
 /* ---- spread.c: which backend workers a device's requests go to ---- */
 
@@ -277,6 +329,8 @@ struct device {
 	bool resume_again;
 	bool destroying;
 	void (*after_reset)(struct device *dev);
+	unsigned int nb_moves; /* of queues, under way */
+	void (*after_moves)(struct device *dev);
 	struct weir_timer patience; /* how long a destroy may keep its caller waiting */
 	TAILQ_ENTRY(device) next;
 

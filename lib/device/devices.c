@@ -33,6 +33,7 @@ devices_upkeep(struct weir_timer *timer)
 		if (dev->sess != NULL)
 			weir_fuse_session_maintain(dev->sess);
 	}
+	device_places_sample();
 	weir_timer_arm(timer, more ? UPKEEP_SOON_MS : UPKEEP_MS);
 }
 

@@ -157,7 +157,7 @@ event_disconnected(void *arg)
 	atomic_store(&dev->connected, false);
 	first = atomic_fetch_add(&dev->resets, 1) == 0;
 	for (uint32_t i = 0; i < dev->nb_queues; i++)
-		weir_worker_sync(dev->queues[i].worker, events_pause, &dev->queues[i]);
+		device_queue_sync(&dev->queues[i], events_pause, &dev->queues[i]);
 	if (first) {
 		dev->reset_post.fn = events_reset;
 		weir_loop_post(&dev->reset_post);

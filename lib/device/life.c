@@ -9,7 +9,8 @@
  *   start:   sweep(run)                                  where the socket is there already
  *            set up -> transport's ready -> sweep(run)   the first time
  *   stop:    sweep(pause)
- *   destroy: transport's gone -> end of the session's resets -> sweep(quiet) -> last reset -> freed
+ *   destroy: transport's gone -> end of the session's resets and of moves -> sweep(quiet) -> last
+ *            reset -> freed
  *
  * Where a backend keeps requests, destroy answers its caller after a while and goes on behind: the
  * guest has long lost its device.
@@ -91,23 +92,19 @@ device_teardown(struct device *dev)
 	dev->fsdev = NULL;
 }
 
-/* Queues go round the frontend workers; each device starts one further, so that small ones spread too. */
+/* Until its ring comes up a queue has any worker, as there is nobody else to ask about it. */
 static struct device_queue *
 device_queues_new(struct device *dev, uint32_t nb)
 {
-	static unsigned int first_worker;
+	static uint32_t turn;
 	struct device_queue *queues;
 
 	queues = rte_zmalloc(NULL, nb * sizeof(*queues), RTE_CACHE_LINE_SIZE);
 	if (queues == NULL)
 		return NULL;
-	for (uint32_t i = 0; i < nb; i++) {
-		unsigned int w = (first_worker + i) % weir_frontends_count();
-
-		device_queue_init(&queues[i], dev, i, weir_frontend_at(w));
-		device_plan_route(dev->plan, first_worker + i, queues[i].worker, &queues[i].route);
-	}
-	first_worker++;
+	for (uint32_t i = 0; i < nb; i++)
+		device_queue_init(&queues[i], dev, i, turn + i);
+	turn++;
 	return queues;
 }
 
@@ -293,7 +290,8 @@ device_quiet_msg(struct weir_msg *msg)
 {
 	struct weir_worker_call *call = container_of(msg, struct weir_worker_call, msg);
 
-	device_queue_quiet(device_call_queue(call), call);
+	if (!device_queue_passed_on(device_call_queue(call), msg))
+		device_queue_quiet(device_call_queue(call), call);
 }
 
 static void WEIR_ON_CONTROL
@@ -307,8 +305,20 @@ device_down_reset(struct device *dev)
 		qc->sweep = &dev->op_sweep;
 		qc->call.msg.fn = device_quiet_msg;
 		qc->call.post.fn = device_quiet_post;
-		weir_worker_send(qc->queue->worker, &qc->call.msg);
+		weir_worker_send(atomic_load(&qc->queue->worker), &qc->call.msg);
 	}
+}
+
+/* No ring is up, so a queue that was to move has moved or will not: its message is on the way. */
+static void WEIR_ON_CONTROL
+device_down_wait(struct device *dev)
+{
+	if (device_is_resetting(dev))
+		dev->after_reset = device_down_wait;
+	else if (dev->nb_moves > 0)
+		dev->after_moves = device_down_wait;
+	else
+		device_down_reset(dev);
 }
 
 static void
@@ -318,10 +328,7 @@ device_down_gone(void *arg)
 
 	weir_role_assume_control();
 	dev->tdev = NULL;
-	if (device_is_resetting(dev))
-		dev->after_reset = device_down_reset;
-	else
-		device_down_reset(dev);
+	device_down_wait(dev);
 }
 
 static unsigned int

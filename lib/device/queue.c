@@ -40,6 +40,7 @@ queue_rest(struct device_queue *q)
 	q->waiter = NULL;
 	weir_vq_stop(&q->vq, &waiter->base);
 	q->up = false;
+	device_place_remove(q);
 	mapref_retire(q->mapref);
 	q->mapref = NULL;
 	sem_post(&waiter->rest);
@@ -63,6 +64,7 @@ queue_req_complete(struct weir_fuse_req *fuse, uint32_t bytes)
 	} else {
 		queue_signal(q);
 		queue_rest(q);
+		device_queue_leave(q);
 	}
 }
 
@@ -144,8 +146,8 @@ queue_broken(struct device_queue *q)
 static int WEIR_ON_WORKER
 queue_serve(struct device_queue *q, const struct weir_chain *chain, const struct weir_seg *segs)
 {
-	struct devreq *req =
-			devreq_get(weir_worker_socket(q->worker), chain->nb_in + chain->nb_out);
+	struct devreq *req = devreq_get(
+			weir_worker_socket(weir_worker_self()), chain->nb_in + chain->nb_out);
 	struct weir_seg *mine;
 	int rc;
 
@@ -255,12 +257,14 @@ queue_monitor(struct weir_poller *poller, struct rte_power_monitor_cond *cond)
 }
 
 void
-device_queue_init(struct device_queue *q, struct device *dev, uint16_t index,
-		struct weir_worker *worker)
+device_queue_init(struct device_queue *q, struct device *dev, uint16_t index, uint32_t turn)
 {
 	q->dev = dev;
 	q->index = index;
-	q->worker = worker;
+	q->turn = turn;
+	atomic_store(&q->worker, weir_frontend_at(turn % weir_frontends_count()));
+	atomic_store(&q->holder, atomic_load(&q->worker));
+	atomic_store(&q->node, DEVICE_NO_NODE);
 	q->poller.name = dev->name;
 	q->poller.poll = queue_poll;
 	q->poller.arm = queue_arm;
@@ -322,7 +326,9 @@ queue_up_run(void *arg)
 	q->tdev = s->start->tdev;
 	q->ring = s->start->ring;
 	q->mapref = s->mapref;
+	device_queue_route(q);
 	q->up = true;
+	device_place_add(q);
 	atomic_store(&q->error, WEIR_VQ_OK);
 	queue_update(q);
 }
@@ -334,7 +340,8 @@ device_queue_up(struct device_queue *q, const struct weir_vq_start *start)
 
 	if (s.mapref == NULL)
 		return -ENOMEM;
-	weir_worker_sync(q->worker, queue_up_run, &s);
+	device_queue_place(q, start);
+	device_queue_sync(q, queue_up_run, &s);
 	if (s.rc < 0) {
 		weir_memmap_put(s.mapref->map);
 		free(s.mapref);
@@ -363,6 +370,7 @@ queue_down_run(void *arg)
 	q->waiter = &s->waiter;
 	queue_update(q);
 	queue_rest(q);
+	device_queue_leave(q);
 }
 
 static void WEIR_ON_WORKER
@@ -375,6 +383,7 @@ queue_down_detach(void *arg)
 		return;
 	queue_detach_all(s->q);
 	queue_rest(s->q);
+	device_queue_leave(s->q);
 }
 
 void
@@ -385,9 +394,9 @@ device_queue_down(struct device_queue *q, uint64_t grace_until_ns, struct weir_v
 	struct queue_stop s = { .q = q };
 
 	sem_init(&s.waiter.rest, 0, 0);
-	weir_worker_sync(q->worker, queue_down_run, &s);
+	device_queue_sync(q, queue_down_run, &s);
 	if (s.was_up && sem_clockwait(&s.waiter.rest, CLOCK_MONOTONIC, &until) < 0) {
-		weir_worker_sync(q->worker, queue_down_detach, &s);
+		device_queue_sync(q, queue_down_detach, &s);
 		while (sem_wait(&s.waiter.rest) < 0)
 			;
 	}
@@ -437,12 +446,18 @@ device_queue_remap(struct device_queue *q, struct weir_memmap *map)
 
 	if (s.mapref == NULL)
 		return -ENOMEM;
-	weir_worker_sync(q->worker, queue_remap_run, &s);
+	device_queue_sync(q, queue_remap_run, &s);
 	if (s.rc < 0) {
 		weir_memmap_put(s.mapref->map);
 		free(s.mapref);
 	}
 	return s.rc == -ENOENT ? 0 : s.rc;
+}
+
+void
+device_queue_route(struct device_queue *q)
+{
+	device_plan_route(q->dev->plan, q->turn, weir_worker_self(), &q->route);
 }
 
 void

@@ -28,11 +28,12 @@ queue_stats(const struct device_queue *q)
 	const struct queue_counters *c = &q->counters;
 	uint32_t error = atomic_load(&q->error);
 
-	return json_pack("{s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "id", q->index,
-			"type", q->index == 0 ? "hiprio" : "request", "lcore",
-			(int)weir_worker_lcore(q->worker), "chains",
-			(json_int_t)weir_counter_get(&c->chains), "used",
-			(json_int_t)weir_counter_get(&c->used), "inflight",
+	return json_pack("{s:i, s:s, s:b, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "id",
+			q->index, "type", q->index == 0 ? "hiprio" : "request", "up",
+			atomic_load(&q->up), "lcore",
+			(int)weir_worker_lcore(atomic_load(&q->worker)), "memory_node",
+			atomic_load(&q->node), "chains", (json_int_t)weir_counter_get(&c->chains),
+			"used", (json_int_t)weir_counter_get(&c->used), "inflight",
 			(json_int_t)queue_inflight(c), "interrupts",
 			(json_int_t)weir_counter_get(&c->interrupts), "no_request",
 			(json_int_t)weir_counter_get(&c->no_request), "overlong",
@@ -148,7 +149,32 @@ worker_stats_one(const struct weir_worker *worker)
 	json_object_set_new(obj, "frontend", json_boolean(weir_worker_is_frontend(worker)));
 	json_object_set_new(obj, "backend", json_boolean(weir_worker_is_backend(worker)));
 	json_object_set_new(obj, "handoff", worker_handoff(worker));
+	json_object_set_new(
+			obj, "busy_recent_percent", json_real(device_place_busy_percent(worker)));
+	json_object_set_new(obj, "nb_queues", json_integer(device_place_queues(worker)));
 	return obj;
+}
+
+/* The queues that are up on a worker, as [{"dev_name", "queue"}]. */
+static json_t *
+worker_queues(const struct weir_worker *worker)
+{
+	json_t *list = json_array();
+	struct device *dev;
+
+	pthread_rwlock_rdlock(&devices_lock);
+	TAILQ_FOREACH(dev, &devices, next) {
+		for (uint32_t i = 0; i < dev->nb_queues; i++) {
+			const struct device_queue *q = &dev->queues[i];
+
+			if (atomic_load(&q->up) && atomic_load(&q->worker) == worker)
+				json_array_append_new(list,
+						json_pack("{s:s, s:i}", "dev_name", dev->name,
+								"queue", q->index));
+		}
+	}
+	pthread_rwlock_unlock(&devices_lock);
+	return list;
 }
 
 static json_t *
@@ -225,6 +251,12 @@ WEIR_RPC_METHOD(stat, "virtio_fs_device_get_stat",
 static void WEIR_ON_CONTROL
 workers_call(struct weir_rpc_call *call, const void *args)
 {
-	weir_rpc_reply(call, workers_fill(NULL));
+	json_t *list = workers_fill(NULL);
+
+	for (unsigned int i = 0; i < weir_workers_count(); i++)
+		json_object_set_new(json_array_get(list, i), "queues",
+				worker_queues(weir_worker_at(i)));
+	weir_rpc_reply(call, list);
 }
-WEIR_RPC_METHOD0(workers, "weir_get_workers", "Report what each worker lcore spends its time on")
+WEIR_RPC_METHOD0(workers, "weir_get_workers",
+		"Report what each worker lcore spends its time on, and the queues it polls")
