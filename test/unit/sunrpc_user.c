@@ -2,12 +2,17 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <rte_byteorder.h>
@@ -19,11 +24,30 @@
 
 #define NEVER_S 10
 
+/*
+ * A network of our own, where nobody takes a port while it is given up and taken again. Without the
+ * privilege for it the host's has to do.
+ */
+static void
+own_network(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0)
+		abort();
+	close(fd);
+}
+
 int
 user_group_start(void)
 {
 	const struct weir_workers_cfg cfg = { .idle = WEIR_IDLE_ADAPTIVE, .spin_us = 50 };
 
+	own_network();
 	weir_role_assume_control();
 	if (weir_loop_init() < 0 || test_eal_init("(0,1)@(0,1)") < 0)
 		return 77;
