@@ -416,7 +416,6 @@ queue_remap_run(void *arg)
 {
 	struct queue_remap *s = arg;
 	struct device_queue *q = s->q;
-	struct weir_vring_base base;
 	struct mapref *old = q->mapref;
 
 	if (!q->up) {
@@ -426,15 +425,10 @@ queue_remap_run(void *arg)
 	/* The new ring is not armed. */
 	weir_poller_wake(&q->poller);
 	queue_signal(q);
-	weir_vq_stop(&q->vq, &base);
-	q->ring.avail_base = base.avail;
-	q->ring.used_base = base.used;
-	s->rc = weir_vq_start(&q->vq, s->mapref->map, &q->ring);
-	if (s->rc < 0) {
-		/* Under the old map it is still sound; the guest must not lose its answers. */
-		weir_vq_start(&q->vq, old->map, &q->ring);
+	/* After an error it goes on under the old map: the guest must not lose its answers. */
+	s->rc = weir_vq_remap(&q->vq, s->mapref->map, &q->ring);
+	if (s->rc < 0)
 		return;
-	}
 	q->mapref = s->mapref;
 	mapref_retire(old);
 }

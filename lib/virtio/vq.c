@@ -14,6 +14,8 @@
 
 #include "weir_virtio.h"
 
+#include "vq.h"
+
 static_assert(RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN, "rings are little-endian, and read as they are");
 static_assert(sizeof(struct vring_desc) == 16, "virtio 1.2, 2.7.5");
 static_assert(sizeof(struct vring_used_elem) == 8, "virtio 1.2, 2.7.8");
@@ -22,6 +24,7 @@ static const char *const error_names[WEIR_VQ_NB_ERRORS] = {
 	[WEIR_VQ_OK] = "ok",
 	[WEIR_VQ_BAD_AVAIL] = "bad_avail",
 	[WEIR_VQ_BAD_HEAD] = "bad_head",
+	[WEIR_VQ_BAD_ID] = "bad_id",
 	[WEIR_VQ_BAD_NEXT] = "bad_next",
 	[WEIR_VQ_LOOP] = "loop",
 	[WEIR_VQ_BAD_ADDRESS] = "bad_address",
@@ -29,16 +32,6 @@ static const char *const error_names[WEIR_VQ_NB_ERRORS] = {
 	[WEIR_VQ_BAD_INDIRECT] = "bad_indirect",
 	[WEIR_VQ_BAD_ORDER] = "bad_order",
 	[WEIR_VQ_BROKEN_MEMORY] = "broken_memory",
-};
-
-/* What a walk collects; the limits are the caller's. */
-struct vq_walk {
-	struct weir_chain *chain;
-	struct weir_seg *segs;
-	uint32_t max_segs;
-	uint32_t nb_descs;
-	uint64_t bytes;
-	bool full; /* there were more segments than max_segs */
 };
 
 const char *
@@ -63,12 +56,6 @@ vq_avail_event(const struct weir_vq *vq)
 	struct vring_used *used = vq->used;
 
 	return (uint16_t *)&used->ring[vq->size];
-}
-
-static bool
-vq_memory_broken(const struct weir_vq *vq)
-{
-	return atomic_load_explicit(&vq->map->broken, memory_order_relaxed);
 }
 
 /* Whole in one region and aligned for us: a region may start at any byte of its file. */
@@ -102,44 +89,85 @@ vq_kicks(const struct weir_vq *vq, uint16_t event, uint16_t flags)
 static void
 vq_suppress_kicks(const struct weir_vq *vq)
 {
-	vq_kicks(vq, vq->last_avail - 1, VRING_USED_F_NO_NOTIFY);
+	if (vq->packed)
+		packed_suppress_kicks(vq);
+	else
+		vq_kicks(vq, vq->last_avail - 1, VRING_USED_F_NO_NOTIFY);
+}
+
+/* Our addresses of a ring's three parts. */
+struct vq_parts {
+	void *desc, *avail, *used;
+};
+
+static int
+vq_find_parts(const struct weir_memmap *map, const struct weir_vring_cfg *cfg,
+		struct vq_parts *parts)
+{
+	uint64_t event = cfg->features & WEIR_VIRTIO_F_EVENT_IDX ? sizeof(uint16_t) : 0;
+	uint64_t avail_bytes = sizeof(struct vring_avail) + cfg->size * sizeof(uint16_t) + event;
+	uint64_t used_bytes = sizeof(struct vring_used) +
+			cfg->size * sizeof(struct vring_used_elem) + event;
+	uint32_t avail_align = 2;
+	int rc;
+
+	if (cfg->features & WEIR_VIRTIO_F_RING_PACKED) {
+		avail_bytes = sizeof(struct vring_packed_desc_event);
+		used_bytes = sizeof(struct vring_packed_desc_event);
+		avail_align = 4;
+	}
+	rc = vq_locate(map, cfg->desc_gpa, (uint64_t)cfg->size * sizeof(struct vring_desc), 16,
+			&parts->desc);
+	if (rc == 0)
+		rc = vq_locate(map, cfg->avail_gpa, avail_bytes, avail_align, &parts->avail);
+	if (rc == 0)
+		rc = vq_locate(map, cfg->used_gpa, used_bytes, 4, &parts->used);
+	return rc;
+}
+
+static bool
+vq_cfg_is_good(const struct weir_vring_cfg *cfg)
+{
+	if (cfg->size < 2 || cfg->size > WEIR_VQ_MAX_SIZE)
+		return false;
+	if (cfg->features & WEIR_VIRTIO_F_RING_PACKED)
+		return packed_bases_are_good(cfg);
+	return rte_is_power_of_2(cfg->size) &&
+			(uint16_t)(cfg->avail_base - cfg->used_base) <= cfg->size;
+}
+
+/* From here on the ring is read and written through these parts; kicks are suppressed. */
+static void
+vq_set_parts(struct weir_vq *vq, const struct weir_memmap *map, const struct vq_parts *parts)
+{
+	struct vring_used *used = parts->used;
+
+	vq->map = map;
+	vq->desc = parts->desc;
+	vq->avail = parts->avail;
+	vq->used = parts->used;
+	/* With event index the flags mean nothing and have to be 0 (2.7.10.1). */
+	if (!vq->packed)
+		__atomic_store_n(&used->flags, 0, __ATOMIC_RELAXED);
+	vq_suppress_kicks(vq);
 }
 
 int WEIR_ON_WORKER
 weir_vq_start(struct weir_vq *vq, const struct weir_memmap *map, const struct weir_vring_cfg *cfg)
 {
-	uint64_t event = cfg->features & WEIR_VIRTIO_F_EVENT_IDX ? sizeof(uint16_t) : 0;
-	void *desc, *avail;
-	struct vring_used *used;
+	struct vq_parts parts;
 	int rc;
 
-	if (cfg->size < 2 || cfg->size > WEIR_VQ_MAX_SIZE || !rte_is_power_of_2(cfg->size))
+	if (!vq_cfg_is_good(cfg))
 		return -EINVAL;
-	if ((uint16_t)(cfg->avail_base - cfg->used_base) > cfg->size)
-		return -EINVAL;
-
-	rc = vq_locate(map, cfg->desc_gpa, (uint64_t)cfg->size * sizeof(struct vring_desc), 16,
-			&desc);
-	if (rc < 0)
-		return rc;
-	rc = vq_locate(map, cfg->avail_gpa,
-			sizeof(struct vring_avail) + cfg->size * sizeof(uint16_t) + event, 2,
-			&avail);
-	if (rc < 0)
-		return rc;
-	rc = vq_locate(map, cfg->used_gpa,
-			sizeof(*used) + cfg->size * sizeof(struct vring_used_elem) + event, 4,
-			(void **)&used);
+	rc = vq_find_parts(map, cfg, &parts);
 	if (rc < 0)
 		return rc;
 
 	*vq = (struct weir_vq){
-		.map = map,
-		.desc = desc,
-		.avail = avail,
-		.used = used,
 		.size = cfg->size,
-		.event_idx = event != 0,
+		.packed = cfg->features & WEIR_VIRTIO_F_RING_PACKED,
+		.event_idx = cfg->features & WEIR_VIRTIO_F_EVENT_IDX,
 		.indirect = cfg->features & WEIR_VIRTIO_F_INDIRECT_DESC,
 		.last_avail = cfg->avail_base,
 		.used_idx = cfg->used_base,
@@ -147,9 +175,26 @@ weir_vq_start(struct weir_vq *vq, const struct weir_memmap *map, const struct we
 		.avail_seen = cfg->avail_base,
 		.stats = vq->stats,
 	};
-	/* With event index the flags mean nothing and have to be 0 (2.7.10.1). */
-	__atomic_store_n(&used->flags, 0, __ATOMIC_RELAXED);
-	vq_suppress_kicks(vq);
+	if (vq->packed)
+		vq->nb_taken = packed_distance(cfg);
+	vq_set_parts(vq, map, &parts);
+	return 0;
+}
+
+int WEIR_ON_WORKER
+weir_vq_remap(struct weir_vq *vq, const struct weir_memmap *map, const struct weir_vring_cfg *cfg)
+{
+	struct vq_parts parts;
+	int rc;
+
+	rc = vq_find_parts(map, cfg, &parts);
+	if (rc < 0)
+		return rc;
+	/* What was seen of the avail ring was seen through the old map. */
+	vq->avail_seen = vq->last_avail;
+	vq->error = WEIR_VQ_OK;
+	vq->armed = false;
+	vq_set_parts(vq, map, &parts);
 	return 0;
 }
 
@@ -161,70 +206,6 @@ weir_vq_stop(struct weir_vq *vq, struct weir_vring_base *base)
 	vq->map = NULL;
 	vq->error = WEIR_VQ_OK;
 	vq->armed = false;
-}
-
-static int
-vq_fail(struct weir_vq *vq, enum weir_vq_error error)
-{
-	/* The zeroes that stand in for memory taken away look like any other broken rule. */
-	if (vq_memory_broken(vq))
-		error = WEIR_VQ_BROKEN_MEMORY;
-	vq->error = error;
-	vq->stats.errors[error]++;
-	return -EPROTO;
-}
-
-static enum weir_vq_error
-vq_add_buffer(const struct weir_vq *vq, struct vq_walk *walk, const struct vring_desc *desc)
-{
-	bool writable = desc->flags & VRING_DESC_F_WRITE;
-	struct weir_chain *chain = walk->chain;
-	uint32_t *bytes = writable ? &chain->out_bytes : &chain->in_bytes;
-	uint32_t *nb = writable ? &chain->nb_out : &chain->nb_in;
-	uint64_t gpa = desc->addr;
-	uint32_t left = desc->len;
-	struct weir_seg seg;
-
-	/* A chain holds at most 2^32 - 1 bytes (2.7.4.2 allows one more), so that its sums fit. */
-	walk->bytes += left;
-	if (left == 0 || walk->bytes > UINT32_MAX)
-		return WEIR_VQ_BAD_LENGTH;
-	if (!writable && chain->out_bytes > 0)
-		return WEIR_VQ_BAD_ORDER;
-
-	*bytes += left;
-	for (; left > 0; left -= seg.len, gpa += seg.len) {
-		if (weir_memmap_translate(vq->map, gpa, left, &seg) < 0)
-			return WEIR_VQ_BAD_ADDRESS;
-		walk->full = chain->nb_in + chain->nb_out == walk->max_segs;
-		if (walk->full)
-			return WEIR_VQ_OK;
-		walk->segs[chain->nb_in + chain->nb_out] = seg;
-		*nb += 1;
-	}
-	return WEIR_VQ_OK;
-}
-
-/*
- * An indirect table has to lie in one region. Drivers allocate it as one piece of kernel memory,
- * which never crosses the border of two memory banks.
- */
-static enum weir_vq_error
-vq_indirect_table(const struct weir_vq *vq, const struct vring_desc *desc, const uint8_t **table,
-		uint32_t *nb)
-{
-	struct weir_seg seg;
-
-	if (!vq->indirect || desc->flags & VRING_DESC_F_NEXT)
-		return WEIR_VQ_BAD_INDIRECT;
-	if (desc->len == 0 || desc->len % sizeof(*desc) != 0)
-		return WEIR_VQ_BAD_LENGTH;
-	if (weir_memmap_translate(vq->map, desc->addr, desc->len, &seg) < 0 || seg.len != desc->len)
-		return WEIR_VQ_BAD_ADDRESS;
-
-	*table = weir_memmap_addr(vq->map, &seg);
-	*nb = desc->len / sizeof(*desc);
-	return WEIR_VQ_OK;
 }
 
 static enum weir_vq_error
@@ -245,7 +226,7 @@ vq_walk_chain(const struct weir_vq *vq, struct vq_walk *walk)
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
 			if (table != vq->desc)
 				return WEIR_VQ_BAD_INDIRECT;
-			error = vq_indirect_table(vq, &desc, &table, &nb);
+			error = vq_indirect_table(vq, desc.addr, desc.len, desc.flags, &table, &nb);
 			if (error != WEIR_VQ_OK)
 				return error;
 			left = nb;
@@ -253,7 +234,7 @@ vq_walk_chain(const struct weir_vq *vq, struct vq_walk *walk)
 			continue;
 		}
 
-		error = vq_add_buffer(vq, walk, &desc);
+		error = vq_add_buffer(vq, walk, desc.addr, desc.len, desc.flags);
 		if (error != WEIR_VQ_OK || walk->full || !(desc.flags & VRING_DESC_F_NEXT))
 			return error;
 		idx = desc.next;
@@ -289,6 +270,8 @@ weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs,
 		return 0;
 	if (unlikely(vq_memory_broken(vq)))
 		return vq_fail(vq, WEIR_VQ_BROKEN_MEMORY);
+	if (vq->packed)
+		return packed_pop(vq, &walk);
 	if (vq->avail_seen == vq->last_avail) {
 		if (unlikely(!vq_look(vq)))
 			return vq_fail(vq, WEIR_VQ_BAD_AVAIL);
@@ -316,6 +299,10 @@ weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs,
 void WEIR_ON_WORKER
 weir_vq_unpop(struct weir_vq *vq)
 {
+	if (vq->packed) {
+		packed_unpop(vq);
+		return;
+	}
 	vq->last_avail--;
 	vq->stats.chains--;
 }
@@ -325,6 +312,10 @@ weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t bytes)
 {
 	struct vring_used *used = vq->used;
 
+	if (vq->packed) {
+		packed_push(vq, head, bytes);
+		return;
+	}
 	RTE_ASSERT((uint16_t)(vq->last_avail - vq->used_idx) > 0);
 	used->ring[vq->used_idx & (vq->size - 1)] =
 			(struct vring_used_elem){ .id = head, .len = bytes };
@@ -332,17 +323,14 @@ weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t bytes)
 	vq->stats.used++;
 }
 
-bool WEIR_ON_WORKER
-weir_vq_flush(struct weir_vq *vq)
+/* @return true when an interrupt is wanted. */
+static bool WEIR_ON_WORKER
+vq_publish(struct weir_vq *vq)
 {
 	const struct vring_avail *avail = vq->avail;
-	struct vring_used *used = vq->used;
 	uint16_t staged = vq->used_idx - vq->used_seen;
+	struct vring_used *used = vq->used;
 	uint16_t event;
-	bool wanted;
-
-	if (staged == 0)
-		return false;
 
 	/* Pairs with the driver's read barrier behind reading used->idx: entries come first. */
 	__atomic_store_n(&used->idx, vq->used_idx, __ATOMIC_RELEASE);
@@ -352,14 +340,22 @@ weir_vq_flush(struct weir_vq *vq)
 	 * used->idx once more: it sees our entries, or we see its wish.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (vq->event_idx) {
-		event = __atomic_load_n(vq_used_event(vq), __ATOMIC_RELAXED);
-		wanted = (uint16_t)(vq->used_idx - event - 1) < staged;
-	} else {
-		wanted = !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) &
+	if (!vq->event_idx)
+		return !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) &
 				VRING_AVAIL_F_NO_INTERRUPT);
-	}
+	event = __atomic_load_n(vq_used_event(vq), __ATOMIC_RELAXED);
+	return (uint16_t)(vq->used_idx - event - 1) < staged;
+}
 
+bool WEIR_ON_WORKER
+weir_vq_flush(struct weir_vq *vq)
+{
+	bool wanted;
+
+	/* A whole turn of a packed ring would change the wrap counter. */
+	if (vq->used_idx == vq->used_seen)
+		return false;
+	wanted = vq->packed ? packed_flush(vq) : vq_publish(vq);
 	if (wanted)
 		vq->stats.interrupts++;
 	else
@@ -367,23 +363,30 @@ weir_vq_flush(struct weir_vq *vq)
 	return wanted;
 }
 
-bool WEIR_ON_WORKER
-weir_vq_arm(struct weir_vq *vq)
+static bool WEIR_ON_WORKER
+vq_arm(struct weir_vq *vq)
 {
 	const struct vring_avail *avail = vq->avail;
 
-	if (vq->error != WEIR_VQ_OK)
-		return false;
-
 	vq_kicks(vq, vq->last_avail, 0);
-	vq->armed = true;
 	/*
 	 * Pairs with the driver's full barrier between moving avail->idx and reading what we just
 	 * wrote: it sees our wish and kicks, or we see its entry.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);
-	return __atomic_load_n(&avail->idx, __ATOMIC_RELAXED) != vq->last_avail ||
-			vq_memory_broken(vq);
+	return __atomic_load_n(&avail->idx, __ATOMIC_RELAXED) != vq->last_avail;
+}
+
+bool WEIR_ON_WORKER
+weir_vq_arm(struct weir_vq *vq)
+{
+	bool entries;
+
+	if (vq->error != WEIR_VQ_OK)
+		return false;
+	vq->armed = true;
+	entries = vq->packed ? packed_arm(vq) : vq_arm(vq);
+	return entries || vq_memory_broken(vq);
 }
 
 void WEIR_ON_WORKER
@@ -407,6 +410,10 @@ weir_vq_monitor(const struct weir_vq *vq, struct rte_power_monitor_cond *cond)
 {
 	struct vring_avail *avail = vq->avail;
 
+	if (vq->packed) {
+		packed_monitor(vq, cond);
+		return;
+	}
 	*cond = (struct rte_power_monitor_cond){
 		.addr = &avail->idx,
 		.size = sizeof(avail->idx),

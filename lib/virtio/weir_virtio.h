@@ -6,10 +6,11 @@
 
 /**
  * @file
- * The device side of a split virtqueue (virtio 1.2, section 2.7), with indirect descriptors and
- * event index. The ring lies in guest memory and is hostile: descriptors are copied once, then
- * checked; chains are bounded; every address is translated through the memory map snapshot. A ring
- * that breaks the rules becomes broken and stays so until it is started again; nothing else suffers.
+ * The device side of a virtqueue, split or packed (virtio 1.2, sections 2.7 and 2.8), with indirect
+ * descriptors and event index. The ring lies in guest memory and is hostile: descriptors are copied
+ * once, then checked; chains are bounded; every address is translated through the memory map
+ * snapshot. A ring that breaks the rules becomes broken and stays so until it is started again;
+ * nothing else suffers.
  *
  * A queue belongs to one worker from weir_vq_start() to weir_vq_stop().
  */
@@ -26,21 +27,28 @@
 #define WEIR_VIRTIO_F_INDIRECT_DESC (1ULL << 28)
 #define WEIR_VIRTIO_F_EVENT_IDX     (1ULL << 29)
 #define WEIR_VIRTIO_F_VERSION_1     (1ULL << 32)
+#define WEIR_VIRTIO_F_RING_PACKED   (1ULL << 34)
 
 #define WEIR_VQ_MAX_SIZE 1024
 /** Descriptors in one chain at most, indirect ones counted; Linux sends up to max_pages + 4. */
 #define WEIR_VQ_MAX_CHAIN 1280
 
-/** What a transport knows of a ring when it starts. */
+/**
+ * What a transport knows of a ring when it starts. Where it stands is two free-running indices on a
+ * split ring. On a packed one it is two places: the slot, and in bit 15 the wrap counter, which is 1
+ * on the first turn.
+ */
 struct weir_vring_cfg {
-	uint64_t desc_gpa, avail_gpa, used_gpa;
-	uint32_t size; /**< power of two, 2 to WEIR_VQ_MAX_SIZE */
-	uint16_t avail_base; /**< index of the next avail entry to take */
-	uint16_t used_base; /**< index of the next used entry to write */
-	uint64_t features; /**< negotiated */
+	uint64_t desc_gpa;
+	uint64_t avail_gpa; /**< packed: the driver's event suppression structure */
+	uint64_t used_gpa; /**< packed: the device's */
+	uint32_t size; /**< 2 to WEIR_VQ_MAX_SIZE; of a split ring a power of two */
+	uint16_t avail_base; /**< the next avail entry to take */
+	uint16_t used_base; /**< the next used entry to write */
+	uint64_t features; /**< negotiated; WEIR_VIRTIO_F_RING_PACKED decides on the layout */
 };
 
-/** Where a ring stands when it stops. */
+/** Where a ring stands when it stops, as in struct weir_vring_cfg. */
 struct weir_vring_base {
 	uint16_t avail;
 	uint16_t used;
@@ -48,13 +56,14 @@ struct weir_vring_base {
 
 enum weir_vq_error {
 	WEIR_VQ_OK,
-	WEIR_VQ_BAD_AVAIL, /**< more entries than the ring has */
+	WEIR_VQ_BAD_AVAIL, /**< more entries than the ring has, those not given back counted */
 	WEIR_VQ_BAD_HEAD, /**< head index outside the ring */
+	WEIR_VQ_BAD_ID, /**< packed: buffer id not below the ring's size, or in use */
 	WEIR_VQ_BAD_NEXT, /**< next index outside the table */
 	WEIR_VQ_LOOP, /**< chain longer than its table or than WEIR_VQ_MAX_CHAIN */
 	WEIR_VQ_BAD_ADDRESS, /**< a descriptor, or a table, outside guest memory */
 	WEIR_VQ_BAD_LENGTH, /**< zero-length descriptor, or an indirect table's odd length */
-	WEIR_VQ_BAD_INDIRECT, /**< indirect not negotiated, nested, or beside NEXT */
+	WEIR_VQ_BAD_INDIRECT, /**< indirect not negotiated, nested, or with NEXT where it must not */
 	WEIR_VQ_BAD_ORDER, /**< readable after writable */
 	WEIR_VQ_BROKEN_MEMORY, /**< the front end took the memory away */
 	WEIR_VQ_NB_ERRORS,
@@ -65,7 +74,7 @@ const char *weir_vq_error_name(enum weir_vq_error error);
 
 /** One descriptor chain: segments of the readable part, then of the writable part. */
 struct weir_chain {
-	uint16_t head; /**< to be given back to weir_vq_push() */
+	uint16_t head; /**< to be given back to weir_vq_push(); packed: the buffer id */
 	uint32_t nb_in; /**< readable segments: segs[0] to segs[nb_in - 1] */
 	uint32_t nb_out; /**< writable segments behind them */
 	uint32_t in_bytes, out_bytes;
@@ -86,16 +95,23 @@ struct weir_vq {
 	void *avail;
 	void *used;
 	uint32_t size;
+	bool packed;
 	bool event_idx;
 	bool indirect;
 	/* The worker's. */
 	uint16_t last_avail; /**< next avail entry to take */
 	uint16_t used_idx; /**< next used entry to write */
 	uint16_t used_seen; /**< used index that the last flush published */
-	uint16_t avail_seen; /**< avail index read last */
+	uint16_t avail_seen; /**< avail index read last; split only */
 	bool armed;
 	enum weir_vq_error error; /**< not OK: broken, pops nothing until the next start */
 	struct weir_vq_stats stats;
+	/* The worker's, on a packed ring. */
+	uint16_t first_flags; /**< of the first staged entry, which publish the whole batch */
+	uint16_t popped; /**< id of the chain that was popped last */
+	uint32_t nb_staged; /**< slots of the used entries since the last flush */
+	uint32_t nb_taken; /**< slots of chains that were not given back */
+	uint16_t slots[WEIR_VQ_MAX_SIZE]; /**< of a chain, by id; 0: the id is free */
 };
 
 /**
@@ -104,6 +120,16 @@ struct weir_vq {
  * @return 0; -EINVAL (size, alignment); -EFAULT: a part of the ring is not wholly in one region.
  */
 int WEIR_ON_WORKER weir_vq_start(struct weir_vq *vq, const struct weir_memmap *map,
+		const struct weir_vring_cfg *cfg);
+
+/**
+ * Goes on with a running ring where it stands, but through another map, which is borrowed in place
+ * of the first. Chains that were popped stay so. Kicks are suppressed, and a broken ring is whole
+ * again. cfg is that of the start; its bases mean nothing.
+ *
+ * @return as weir_vq_start(); after an error the ring goes on in the old map.
+ */
+int WEIR_ON_WORKER weir_vq_remap(struct weir_vq *vq, const struct weir_memmap *map,
 		const struct weir_vring_cfg *cfg);
 
 /** Ends use of the ring and says where it stood: entries popped but not pushed count as taken. */
@@ -128,7 +154,7 @@ void WEIR_ON_WORKER weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t byt
 
 /**
  * Publishes staged entries. @return true when the driver wants an interrupt for them (virtio 1.2,
- * sections 2.7.7 and 2.7.10): the caller signals it.
+ * sections 2.7.7, 2.7.10 and 2.8.10): the caller signals it.
  */
 bool WEIR_ON_WORKER weir_vq_flush(struct weir_vq *vq);
 

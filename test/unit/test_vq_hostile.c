@@ -202,7 +202,8 @@ vq_hostile_rings_stay_in_memory_and_end(void **state)
 	}
 	for (i = WEIR_VQ_OK + 1; i < WEIR_VQ_NB_ERRORS; i++) {
 		print_message("%-14s %8" PRIu64 "\n", weir_vq_error_name(i), vq.stats.errors[i]);
-		assert_true(vq.stats.errors[i] > 50);
+		/* A split ring has no ids. */
+		assert_true(vq.stats.errors[i] > 50 || i == WEIR_VQ_BAD_ID);
 	}
 	print_message("%-14s %8" PRIu64 " of them too long %" PRIu64 "\n", "taken", good, full);
 	assert_true(full > 100 && good - full > NB_RINGS / 4);
@@ -228,7 +229,7 @@ vq_hostile_places_start_or_are_refused(void **state)
 		ring.cfg.desc_gpa = any_gpa() & ~(one_in(8) ? 0ULL : 15ULL);
 		ring.cfg.avail_gpa = any_gpa() & ~(one_in(8) ? 0ULL : 1ULL);
 		ring.cfg.used_gpa = any_gpa() & ~(one_in(8) ? 0ULL : 3ULL);
-		ring.cfg.features = rnd(UINT64_MAX);
+		ring.cfg.features = rnd(UINT64_MAX) & ~WEIR_VIRTIO_F_RING_PACKED;
 		ring.cfg.avail_base = rnd(65536);
 		ring.cfg.used_base = ring.cfg.avail_base - (one_in(8) ? rnd(65536) : rnd(17));
 		if (weir_vq_start(&vq, ring.map, &ring.cfg) < 0)
