@@ -34,18 +34,22 @@
 #define PROC_FD_PATH    "/proc/self/fd"
 #define XFS_SUPER_MAGIC 0x58465342 /* not in linux/magic.h */
 
-/* File systems whose cached state answers at once, and whether their handles hold for ever. */
+/*
+ * File systems whose cached state answers at once, whether their handles hold for ever, and whether
+ * they have no state but the cached one.
+ */
 static const struct {
 	int64_t magic;
 	bool handles;
+	bool in_memory;
 } aio_local_types[] = {
-	{ BTRFS_SUPER_MAGIC, true },
-	{ EXT4_SUPER_MAGIC, true },
-	{ F2FS_SUPER_MAGIC, true },
-	{ OVERLAYFS_SUPER_MAGIC, false },
-	{ RAMFS_MAGIC, false },
-	{ TMPFS_MAGIC, true },
-	{ XFS_SUPER_MAGIC, true },
+	{ BTRFS_SUPER_MAGIC, true, false },
+	{ EXT4_SUPER_MAGIC, true, false },
+	{ F2FS_SUPER_MAGIC, true, false },
+	{ OVERLAYFS_SUPER_MAGIC, false, false },
+	{ RAMFS_MAGIC, false, true },
+	{ TMPFS_MAGIC, true, true },
+	{ XFS_SUPER_MAGIC, true, false },
 };
 
 static const char *const aio_write_aliases[] = { "max_xfer_size", NULL };
@@ -122,6 +126,7 @@ root_open(struct aio_fs *fs)
 	for (i = 0; i < RTE_DIM(aio_local_types); i++) {
 		if (st.f_type == aio_local_types[i].magic) {
 			fs->local = true;
+			fs->in_memory = aio_local_types[i].in_memory;
 			handles = aio_local_types[i].handles;
 		}
 	}
@@ -370,10 +375,13 @@ aio_fs_info(const struct weir_fsdev *dev)
 
 	weir_helpers_load(fs->helpers, &queued, &running);
 	return json_pack("{s:s, s:b, s:b, s:i, s:i, s:i, s:i, s:i}", "io",
-			fs->local && rings ? "io_uring" : "helpers", "local", fs->local,
-			"file_handles", fs->mount_fd >= 0, "max_fds", (int)fs->fds.max, "open_fds",
-			(int)atomic_load(&fs->fds.used), "helpers_queued", (int)queued,
-			"helpers_running", (int)running, "max_xfer_size", (int)params->max_write);
+			fs->in_memory                      ? "inline" :
+					fs->local && rings ? "io_uring" :
+							     "helpers",
+			"local", fs->local, "file_handles", fs->mount_fd >= 0, "max_fds",
+			(int)fs->fds.max, "open_fds", (int)atomic_load(&fs->fds.used),
+			"helpers_queued", (int)queued, "helpers_running", (int)running,
+			"max_xfer_size", (int)params->max_write);
 }
 
 static int WEIR_ON_WORKER

@@ -62,11 +62,12 @@ struct aio_fd {
 	_Atomic uint64_t state; /**< generation << 32 | references */
 	_Atomic int fd;
 	_Atomic uint32_t next; /**< index + 1 in the free list or in the list of those to close */
+	_Atomic bool in_memory; /**< of a file system that is nothing but memory */
 };
 
 /**
- * Descriptors as slots. Any thread. Taking, getting and putting never blocks: what must be closed
- * is closed by a helper.
+ * Descriptors as slots. Any thread. Taking, getting and putting never blocks: what may take long to
+ * close is closed by a helper.
  */
 struct aio_fdtable {
 	struct aio_fd *slots;
@@ -90,6 +91,7 @@ struct aio_fs {
 	uint64_t root_ino;
 	uint64_t root_mount; /**< mount id */
 	bool local; /**< of a type whose cached state answers at once */
+	bool in_memory; /**< and has no other state: no device is behind it */
 	bool uring; /**< io_uring may be used */
 	bool skip_rw;
 	uint32_t handles; /**< enum aio_handles */
@@ -240,6 +242,18 @@ aio_begin(struct weir_fsreq *req)
 /** Queues run for a helper; finish follows on the worker. @return -EINPROGRESS. */
 int WEIR_ON_WORKER aio_defer(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run,
 		weir_fsop_fn finish);
+/**
+ * Where the request's node is in memory, runs run and finish at once: there are no devices to wait
+ * for. Everywhere else, and where run says -EAGAIN (see aio_may_wait), does as aio_defer().
+ */
+int WEIR_ON_WORKER aio_run(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run,
+		weir_fsop_fn finish);
+/** Whether run is on a helper. Else it must be quick, and not leave the memory file system. */
+static inline bool
+aio_may_wait(void)
+{
+	return weir_worker_self() == NULL;
+}
 /** Completes req unless res is -EINPROGRESS; calls the fence first where one waits. */
 void WEIR_ON_WORKER aio_end(struct weir_fsreq *req, int res);
 /**
@@ -252,13 +266,15 @@ void WEIR_ON_WORKER aio_pool_put(struct weir_fsreq *req);
 void WEIR_ON_WORKER aio_detach(struct weir_channel *chan, struct weir_fsreq *req,
 		void (*fenced)(struct weir_fsreq *req));
 
-/* cred.c: acting for a caller, on helpers */
+/* cred.c: acting for a caller, on helpers, and on workers inside of aio_run() */
 
 /** Takes the caller's fsuid and fsgid; the thread's umask is its own. @return 0, -EPERM: may not. */
 int WEIR_ON_HELPER aio_cred_take(const struct weir_cred *cred);
 /** As above, but stays able to pass permission checks: the guest's kernel made them. */
 int WEIR_ON_HELPER aio_cred_take_able(const struct weir_cred *cred);
 void WEIR_ON_HELPER aio_cred_drop(void);
+/** The umask of what the thread makes from here on, while it acts for a caller. */
+void WEIR_ON_HELPER aio_cred_umask(uint32_t mask);
 
 /* fdtable.c */
 int aio_fdtable_init(struct aio_fdtable *table, uint32_t max);
@@ -268,12 +284,14 @@ void WEIR_ON_HELPER aio_fdtable_close_all(struct aio_fdtable *table);
 /** A slot with one reference and no descriptor yet; -ENFILE. */
 int aio_fd_take(struct aio_fdtable *table, uint64_t *slot);
 void aio_fd_set(struct aio_fdtable *table, uint64_t slot, int fd);
+/** The same for one that may be closed at once, unless that frees much memory. */
+void aio_fd_set_in_memory(struct aio_fdtable *table, uint64_t slot, int fd);
 /** The descriptor of a slot, with a reference; -EBADF where it is gone. */
 int aio_fd_get(struct aio_fdtable *table, uint64_t slot);
 void aio_fd_ref(struct aio_fdtable *table, uint64_t slot);
-/** Drops a reference; a helper closes. Workers and control. 0 is allowed. */
+/** Drops a reference; a helper closes what may take long. Workers and control. 0 is allowed. */
 void aio_fd_put(struct aio_fdtable *table, uint64_t slot);
-/** The same on a helper, which closes itself. */
+/** The same on a helper, which closes itself; on a worker, inside of aio_run(), just the same. */
 void WEIR_ON_HELPER aio_fd_put_now(struct aio_fdtable *table, uint64_t slot);
 /** Claims descriptors of this process for one file system, 0: a share. @return how many; 0: none. */
 uint32_t WEIR_ON_CONTROL aio_fd_claim(uint32_t wanted);
@@ -319,6 +337,11 @@ void WEIR_ON_HELPER aio_ref_put_now(struct aio_fs *fs, struct aio_ref *ref);
 /** Gives up the path descriptors that nodes with handles can do without. */
 void WEIR_ON_HELPER aio_cache_drop(struct aio_fs *fs);
 void WEIR_ON_CONTROL aio_node_fini(struct weir_fsdev *dev, struct weir_node *node);
+static inline bool
+aio_node_in_memory(const struct aio_fs *fs, const struct weir_node *node)
+{
+	return fs->in_memory && ((const struct aio_node *)weir_node_priv(node))->local;
+}
 
 /* name.c, attr.c, file.c, dir.c, io.c */
 int WEIR_ON_WORKER aio_lookup(struct weir_channel *chan, struct weir_fsreq *req);
@@ -347,8 +370,12 @@ int WEIR_ON_WORKER aio_rw(struct weir_channel *chan, struct weir_fsreq *req);
 int aio_open_flags(uint32_t flags);
 /** Takes a slot for a file record that will be opened, at the cost of the cache. -ENFILE. */
 int WEIR_ON_HELPER aio_file_take(struct aio_fs *fs, struct weir_file *file);
-/** Ends that: with a fresh descriptor, direct where the guest asked for it, or with an error. */
-int WEIR_ON_HELPER aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd);
+/**
+ * Ends that: with a fresh descriptor, direct where the guest asked for it, or with an error. node
+ * is the file's or one beside it.
+ */
+int WEIR_ON_HELPER aio_file_set(
+		struct aio_fs *fs, const struct weir_node *node, struct weir_file *file, int fd);
 /** Gives a file record's descriptor up. */
 void WEIR_ON_WORKER aio_file_drop(struct aio_fs *fs, struct weir_file *file);
 static inline struct aio_file *

@@ -57,7 +57,7 @@ aio_getattr(struct weir_channel *chan, struct weir_fsreq *req)
 	aio_begin(req);
 	req->out.attr.valid_ns = fs->valid_ns;
 	if (!node->local || attr_peek(fs, req, &ref) < 0)
-		return aio_defer(chan, req, getattr_run, NULL);
+		return aio_run(chan, req, getattr_run, NULL);
 	rc = aio_fd_attr(fs, ref.fd, AT_STATX_DONT_SYNC, &req->out.attr.attr);
 	aio_fd_put(&fs->fds, ref.slot);
 	return rc;

@@ -3,8 +3,9 @@
  */
 
 /*
- * Helpers act for the guest's users by file-system ids, which belong to a thread. A thread that
- * leaves fsuid 0 loses the file capabilities, and gets them back when it returns to 0.
+ * Helpers, and workers in folders in memory, act for the guest's users by file-system ids, which
+ * belong to a thread. A thread that leaves fsuid 0 loses the file capabilities, and gets them back
+ * when it returns to 0.
  */
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,19 +29,28 @@
 #define CRED_KEPT                                                                                  \
 	(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_MKNOD)
 
+/* The calling thread as it is when it acts for nobody. */
+static __thread struct {
+	bool ready;
+	bool taken; /* it has the ids of somebody else */
+	uint32_t uid, gid;
+	uint32_t umask;
+} cred_self;
+
 /* Prepares the calling thread once: a umask of its own, no supplementary groups. */
 static int WEIR_ON_HELPER
 cred_thread_init(void)
 {
-	static __thread bool ready;
-
-	if (ready)
+	if (cred_self.ready)
 		return 0;
 	if (unshare(CLONE_FS) < 0)
 		return -errno;
 	/* Raw: the C library's would change every thread. A process that may not has its own. */
 	(void)syscall(SYS_setgroups, 0, NULL);
-	ready = true;
+	cred_self.uid = geteuid();
+	cred_self.gid = getegid();
+	cred_self.umask = UINT32_MAX;
+	cred_self.ready = true;
 	return 0;
 }
 
@@ -48,8 +59,9 @@ aio_cred_take(const struct weir_cred *cred)
 {
 	int rc = cred_thread_init();
 
-	if (rc < 0)
+	if (rc < 0 || (cred->uid == cred_self.uid && cred->gid == cred_self.gid))
 		return rc;
+	cred_self.taken = true;
 	setfsgid(cred->gid);
 	setfsuid(cred->uid);
 	/* These calls do not say whether they worked; an invalid id asks what is. */
@@ -87,6 +99,18 @@ drop:
 void WEIR_ON_HELPER
 aio_cred_drop(void)
 {
-	setfsuid(geteuid());
-	setfsgid(getegid());
+	if (!cred_self.taken)
+		return;
+	cred_self.taken = false;
+	setfsuid(cred_self.uid);
+	setfsgid(cred_self.gid);
+}
+
+void WEIR_ON_HELPER
+aio_cred_umask(uint32_t mask)
+{
+	mask &= 0777;
+	if (mask != cred_self.umask)
+		umask(mask);
+	cred_self.umask = mask;
 }

@@ -78,7 +78,7 @@ opendir_run(struct aio_fs *fs, struct weir_fsreq *req)
 		fd = aio_openat(ref.fd, ".", O_RDONLY | O_DIRECTORY, 0, 0);
 		aio_ref_put_now(fs, &ref);
 	}
-	return aio_file_set(fs, req->file, fd);
+	return aio_file_set(fs, req->node, req->file, fd);
 }
 
 static int WEIR_ON_WORKER
@@ -100,7 +100,10 @@ opendir_cached(struct aio_fs *fs, struct weir_fsreq *req)
 		aio_fd_put(&fs->fds, slot);
 		return fd;
 	}
-	aio_fd_set(&fs->fds, slot, fd);
+	if (fs->in_memory)
+		aio_fd_set_in_memory(&fs->fds, slot, fd);
+	else
+		aio_fd_set(&fs->fds, slot, fd);
 	priv->slot = slot;
 	return 0;
 }

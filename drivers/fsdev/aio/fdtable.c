@@ -6,14 +6,16 @@
  * Descriptors as slots of a table. A slot is named by generation and index, so whoever holds a name
  * that is too old finds nothing, and whoever holds a reference keeps the descriptor open. Closing
  * can block (an unlinked file is freed then), so a slot whose last reference goes on a worker waits
- * in a list for a helper.
+ * in a list for a helper, unless it is known to be quick.
  *
  *   free --take--> references 1..n --last put--> closing --helper--> free, generation + 1
+ *                                         '-----------quick-----------^
  */
 
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_common.h>
@@ -25,6 +27,8 @@
 /* A file system that does not say gets at most so many, and at most half of what is left. */
 #define FD_DEFAULT 131072
 #define FD_LEAST   64
+/* Blocks of 512 bytes that may be freed at once. */
+#define FD_QUICK_BLOCKS 2048
 
 static uint32_t
 fd_index(uint64_t slot)
@@ -107,6 +111,7 @@ aio_fd_take(struct aio_fdtable *table, uint64_t *slot)
 	entry = &table->slots[index];
 	generation = fd_generation(atomic_load(&entry->state));
 	atomic_store(&entry->fd, -1);
+	atomic_store_explicit(&entry->in_memory, false, memory_order_relaxed);
 	atomic_store(&entry->state, generation | 1);
 	*slot = generation | index;
 	return 0;
@@ -116,6 +121,13 @@ void
 aio_fd_set(struct aio_fdtable *table, uint64_t slot, int fd)
 {
 	atomic_store(&fd_at(table, slot)->fd, fd);
+}
+
+void
+aio_fd_set_in_memory(struct aio_fdtable *table, uint64_t slot, int fd)
+{
+	atomic_store_explicit(&fd_at(table, slot)->in_memory, true, memory_order_relaxed);
+	aio_fd_set(table, slot, fd);
 }
 
 int
@@ -197,6 +209,20 @@ fd_unref(struct aio_fdtable *table, uint64_t slot)
 	return fd_refs(atomic_fetch_sub(&fd_at(table, slot)->state, 1)) == 1;
 }
 
+/* There is nothing to close; or it is in memory, and stays there or is small. */
+static bool
+fd_is_quick(const struct aio_fd *entry)
+{
+	const int fd = atomic_load_explicit(&entry->fd, memory_order_relaxed);
+	struct stat st;
+
+	if (fd < 0)
+		return true;
+	if (!atomic_load_explicit(&entry->in_memory, memory_order_relaxed) || fstat(fd, &st) < 0)
+		return false;
+	return st.st_nlink > 0 || st.st_blocks <= FD_QUICK_BLOCKS;
+}
+
 void
 aio_fd_put(struct aio_fdtable *table, uint64_t slot)
 {
@@ -205,7 +231,7 @@ aio_fd_put(struct aio_fdtable *table, uint64_t slot)
 
 	if (slot == 0 || !fd_unref(table, slot))
 		return;
-	if (atomic_load(&table->slots[index].fd) < 0) {
+	if (fd_is_quick(&table->slots[index])) {
 		fd_retire(table, index);
 		return;
 	}
@@ -219,7 +245,9 @@ aio_fd_put(struct aio_fdtable *table, uint64_t slot)
 void WEIR_ON_HELPER
 aio_fd_put_now(struct aio_fdtable *table, uint64_t slot)
 {
-	if (slot != 0 && fd_unref(table, slot))
+	if (!aio_may_wait())
+		aio_fd_put(table, slot);
+	else if (slot != 0 && fd_unref(table, slot))
 		fd_retire(table, fd_index(slot));
 }
 

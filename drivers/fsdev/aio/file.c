@@ -48,12 +48,14 @@ aio_file_take(struct aio_fs *fs, struct weir_file *file)
 
 	if (aio_fd_take(&fs->fds, slot) == 0)
 		return 0;
+	if (!aio_may_wait())
+		return -EAGAIN;
 	aio_cache_drop(fs);
 	return aio_fd_take(&fs->fds, slot);
 }
 
 int WEIR_ON_HELPER
-aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd)
+aio_file_set(struct aio_fs *fs, const struct weir_node *node, struct weir_file *file, int fd)
 {
 	struct aio_file *priv = aio_file_of(file);
 	int flags;
@@ -62,6 +64,11 @@ aio_file_set(struct aio_fs *fs, struct weir_file *file, int fd)
 		aio_fd_put_now(&fs->fds, priv->slot);
 		priv->slot = 0;
 		return fd;
+	}
+	/* Memory is as direct as can be, and nothing that is done to it looks at O_NONBLOCK. */
+	if (aio_node_in_memory(fs, node)) {
+		aio_fd_set_in_memory(&fs->fds, priv->slot, fd);
+		return 0;
 	}
 	flags = fcntl(fd, F_GETFL) & ~O_NONBLOCK;
 	/* A file system that has no direct I/O says so here; the file is as good without. */
@@ -118,7 +125,7 @@ open_run(struct aio_fs *fs, struct weir_fsreq *req)
 		fd = open_fd(req, ref.fd);
 		aio_ref_put_now(fs, &ref);
 	}
-	return aio_file_set(fs, req->file, fd);
+	return aio_file_set(fs, req->node, req->file, fd);
 }
 
 int WEIR_ON_WORKER
@@ -128,7 +135,10 @@ aio_open(struct weir_channel *chan, struct weir_fsreq *req)
 	/* A guest opens its special files itself; weir never does. */
 	switch (req->node->type) {
 	case S_IFREG:
-		return aio_defer(chan, req, open_run, NULL);
+		/* Freeing what was in the file may take long. */
+		if ((req->file->flags & O_TRUNC) != 0)
+			return aio_defer(chan, req, open_run, NULL);
+		return aio_run(chan, req, open_run, NULL);
 	case S_IFDIR:
 		return -EISDIR;
 	case S_IFLNK:
@@ -207,10 +217,10 @@ aio_fsync(struct weir_channel *chan, struct weir_fsreq *req)
 	ctx->io.fd = aio_fd_get(&aio_fs_of(chan)->fds, ctx->io.slot);
 	if (ctx->io.fd < 0)
 		return ctx->io.fd;
-	if (node->local && achan->has_ring)
+	if (node->local && achan->has_ring && !achan->fs->in_memory)
 		sqe = aio_ring_sqe(achan);
 	if (sqe == NULL)
-		return aio_defer(chan, req, fsync_run, fsync_finish);
+		return aio_run(chan, req, fsync_run, fsync_finish);
 	io_uring_prep_fsync(sqe, ctx->io.fd,
 			(req->flags & WEIR_FSREQ_DATASYNC) != 0 ? IORING_FSYNC_DATASYNC : 0);
 	return aio_ring_send(achan, sqe, req, fsync_finish);

@@ -4,7 +4,8 @@
 
 /*
  * READ and WRITE. In a local folder payload goes straight between file and guest pages: inline
- * while the page cache answers, then by io_uring, or by a helper where there is none. Elsewhere a
+ * while the page cache answers, and for ever where it is all there is; then by io_uring, or by a
+ * helper where there is none. Elsewhere a
  * server may never answer: there helpers move the payload through buffers of our own, so that guest
  * memory is free at any time.
  *
@@ -58,7 +59,7 @@ rw_end(struct weir_channel *chan, struct weir_fsreq *req, int res)
 	return (int)ctx->io.total;
 }
 
-static ssize_t WEIR_ON_HELPER
+static ssize_t
 rw_buffer(const struct weir_fsreq *req, int fd, void *buf, size_t bytes, off_t off)
 {
 	ssize_t n;
@@ -67,12 +68,14 @@ rw_buffer(const struct weir_fsreq *req, int fd, void *buf, size_t bytes, off_t o
 	return n < 0 ? -errno : n;
 }
 
-static ssize_t WEIR_ON_HELPER
+static ssize_t
 rw_vector(const struct weir_fsreq *req, int fd, const struct aio_ctx *ctx, off_t off)
 {
 	const int nb = (int)ctx->io.nb;
 	ssize_t n;
 
+	if (nb == 1)
+		return rw_buffer(req, fd, ctx->io.vec->iov_base, ctx->io.vec->iov_len, off);
 	n = rw_is_read(req) ? preadv(fd, ctx->io.vec, nb, off) : pwritev(fd, ctx->io.vec, nb, off);
 	return n < 0 ? -errno : n;
 }
@@ -225,6 +228,8 @@ rw_cached(struct aio_fs *fs, struct weir_fsreq *req)
 	const int nb = (int)ctx->io.nb;
 	ssize_t n;
 
+	if (fs->in_memory)
+		return rw_vector(req, ctx->io.fd, ctx, rw_off(req));
 	if (atomic_load_explicit(refused, memory_order_relaxed))
 		return -EAGAIN;
 	n = rw_is_read(req) ? preadv2(ctx->io.fd, ctx->io.vec, nb, rw_off(req), RWF_NOWAIT) :

@@ -6,6 +6,7 @@
  * The way of a request that cannot be answered at once:
  *
  *   verb --aio_defer--> QUEUED --helper--> RUNNING --> finish --> answer
+ *     |  '--aio_run, in memory: at once ---------------^
  *     |                    '--detach--> CANCELLED -----^
  *     '--aio_pool_get--> WAITING --piece is free, or detach--> resume
  *
@@ -52,6 +53,21 @@ aio_defer(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run, wei
 	atomic_store(&ctx->state, AIO_QUEUED);
 	weir_helper_submit(aio_fs_of(chan)->helpers, &ctx->job);
 	return -EINPROGRESS;
+}
+
+int WEIR_ON_WORKER
+aio_run(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run, weir_fsop_fn finish)
+{
+	struct aio_fs *fs = aio_fs_of(chan);
+	struct aio_ctx *ctx = aio_ctx_of(req);
+
+	if (!aio_node_in_memory(fs, req->node))
+		return aio_defer(chan, req, run, finish);
+	weir_role_assume_helper();
+	ctx->res = run(fs, req);
+	if (ctx->res == -EAGAIN)
+		return aio_defer(chan, req, run, finish);
+	return finish != NULL ? finish(chan, req) : ctx->res;
 }
 
 void WEIR_ON_WORKER

@@ -74,6 +74,22 @@ lookup_run(struct aio_fs *fs, struct weir_fsreq *req)
 	return rc;
 }
 
+/* A directory whose descriptor is held; one in memory can be opened as well. */
+static int WEIR_ON_WORKER
+lookup_dir(struct aio_fs *fs, struct weir_node *node, struct aio_ref *dir)
+{
+	int rc;
+
+	if (!fs->in_memory)
+		return aio_node_peek(fs, node, dir);
+	weir_role_assume_helper();
+	rc = aio_node_open(fs, node, dir);
+	if (rc < 0 || dir->slot != 0)
+		return rc;
+	aio_ref_put_now(fs, dir);
+	return -EAGAIN;
+}
+
 int WEIR_ON_WORKER
 aio_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 {
@@ -85,7 +101,7 @@ aio_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 	ctx->res = aio_name_check(req->name);
 	if (ctx->res < 0)
 		return ctx->res;
-	if (!dir_node->local || aio_node_peek(fs, req->node, &dir) < 0)
+	if (!dir_node->local || lookup_dir(fs, req->node, &dir) < 0)
 		return aio_defer(chan, req, lookup_run, entry_finish);
 	ctx->res = aio_find_cached(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
 	aio_fd_put(&fs->fds, dir.slot);
@@ -112,11 +128,11 @@ make_name(const struct weir_fsreq *req, int dirfd)
 		return rc;
 	switch (req->op) {
 	case WEIR_FSOP_MKDIR:
-		umask(req->in.create.umask & 0777);
+		aio_cred_umask(req->in.create.umask);
 		rc = mkdirat(dirfd, req->name, mode & 07777);
 		break;
 	case WEIR_FSOP_MKNOD:
-		umask(req->in.create.umask & 0777);
+		aio_cred_umask(req->in.create.umask);
 		rc = mknodat(dirfd, req->name, mode & (S_IFMT | 07777),
 				dev_decode(req->in.create.rdev));
 		break;
@@ -227,15 +243,22 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	fd = aio_cred_take_able(&req->cred);
 	if (fd < 0)
 		return fd;
-	umask(req->in.create.umask & 0777);
-	fd = aio_openat(dirfd, req->name, flags | O_CREAT | O_EXCL, req->in.create.mode & 07777, 0);
+	aio_cred_umask(req->in.create.umask);
+	fd = aio_openat(dirfd, req->name, flags | O_CREAT | O_EXCL, req->in.create.mode & 07777,
+			RESOLVE_NO_XDEV);
 	aio_cred_drop();
+	/* What another file system is mounted on exists. */
+	if (fd == -EXDEV)
+		fd = -EEXIST;
 	if (fd != -EEXIST || (req->file->flags & O_EXCL) != 0)
 		return fd;
-	return create_existing(fs, req, dirfd, flags);
+	return aio_may_wait() ? create_existing(fs, req, dirfd, flags) : -EAGAIN;
 }
 
-/* What was made, and a path descriptor for the node beside the file's own. */
+/*
+ * What was made, and a path descriptor for the node beside the file's own. In memory one is opened
+ * when it is needed, if ever: that is not dear there.
+ */
 static int WEIR_ON_HELPER
 create_identify(struct aio_fs *fs, struct weir_fsreq *req, int fd)
 {
@@ -252,7 +275,10 @@ create_identify(struct aio_fs *fs, struct weir_fsreq *req, int fd)
 	path = openat(aio_proc_fd, name, O_PATH | O_CLOEXEC);
 	if (path < 0)
 		return -errno;
-	aio_fd_set(&fs->fds, found->slot, path);
+	if (aio_node_in_memory(fs, req->node))
+		aio_fd_set_in_memory(&fs->fds, found->slot, path);
+	else
+		aio_fd_set(&fs->fds, found->slot, path);
 	return 0;
 }
 
@@ -284,13 +310,15 @@ create_run(struct aio_fs *fs, struct weir_fsreq *req)
 	rc = aio_file_take(fs, req->file);
 	if (rc < 0)
 		return rc;
-	rc = aio_found_take(fs, found);
+	found->slot = 0;
+	if (fs->mount_fd < 0 || !aio_node_in_memory(fs, req->node))
+		rc = aio_found_take(fs, found);
 	if (rc == 0) {
 		rc = create_file(fs, req);
 		if (rc < 0)
 			aio_found_drop(fs, found);
 	}
-	return aio_file_set(fs, req->file, rc);
+	return aio_file_set(fs, req->node, req->file, rc);
 }
 
 int WEIR_ON_WORKER
@@ -299,7 +327,7 @@ aio_create(struct weir_channel *chan, struct weir_fsreq *req)
 	int rc = aio_name_check(req->name);
 
 	aio_begin(req);
-	return rc < 0 ? rc : aio_defer(chan, req, create_run, entry_finish);
+	return rc < 0 ? rc : aio_run(chan, req, create_run, entry_finish);
 }
 
 static int WEIR_ON_HELPER
@@ -349,6 +377,29 @@ aio_link(struct weir_channel *chan, struct weir_fsreq *req)
 	return rc < 0 ? rc : aio_defer(chan, req, link_run, link_finish);
 }
 
+/*
+ * In memory, a file whose name goes may be freed at once, which takes long where it is large. A
+ * descriptor keeps it until that is known.
+ */
+static int WEIR_ON_HELPER
+unlink_held(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
+{
+	uint64_t slot;
+	int fd, rc;
+
+	if (aio_fd_take(&fs->fds, &slot) < 0)
+		return -EAGAIN;
+	fd = aio_openat(dirfd, req->name, O_PATH, 0, RESOLVE_NO_XDEV);
+	if (fd < 0) {
+		aio_fd_put(&fs->fds, slot);
+		return fd == -EXDEV ? -EBUSY : fd;
+	}
+	aio_fd_set_in_memory(&fs->fds, slot, fd);
+	rc = unlinkat(dirfd, req->name, 0) < 0 ? -errno : 0;
+	aio_fd_put(&fs->fds, slot);
+	return rc;
+}
+
 static int WEIR_ON_HELPER
 unlink_run(struct aio_fs *fs, struct weir_fsreq *req)
 {
@@ -359,7 +410,10 @@ unlink_run(struct aio_fs *fs, struct weir_fsreq *req)
 	rc = aio_node_open(fs, req->node, &dir);
 	if (rc < 0)
 		return rc;
-	rc = unlinkat(dir.fd, req->name, flags) < 0 ? -errno : 0;
+	if (aio_may_wait())
+		rc = unlinkat(dir.fd, req->name, flags) < 0 ? -errno : 0;
+	else
+		rc = unlink_held(fs, req, dir.fd);
 	aio_ref_put_now(fs, &dir);
 	return rc;
 }
@@ -370,13 +424,16 @@ aio_unlink(struct weir_channel *chan, struct weir_fsreq *req)
 	int rc = aio_name_check(req->name);
 
 	aio_begin(req);
-	return rc < 0 ? rc : aio_defer(chan, req, unlink_run, NULL);
+	return rc < 0 ? rc : aio_run(chan, req, unlink_run, NULL);
 }
 
 int WEIR_ON_WORKER
 aio_rmdir(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	return aio_unlink(chan, req);
+	int rc = aio_name_check(req->name);
+
+	aio_begin(req);
+	return rc < 0 ? rc : aio_defer(chan, req, unlink_run, NULL);
 }
 
 static int WEIR_ON_HELPER

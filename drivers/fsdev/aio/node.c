@@ -21,7 +21,8 @@
 
 #include "aio.h"
 
-#define NODE_STATX (STATX_BASIC_STATS | STATX_MNT_ID)
+#define NODE_STATX      (STATX_BASIC_STATS | STATX_MNT_ID)
+#define NODE_CACHE_WAYS 4
 
 /* struct file_handle with room for bytes. */
 union node_handle {
@@ -189,6 +190,16 @@ aio_found_drop(struct aio_fs *fs, struct aio_found *found)
 	found->slot = 0;
 }
 
+/* rc is what aio_identify() said: without it nothing is known about the descriptor. */
+static void
+found_set(struct aio_fs *fs, struct aio_found *found, int rc, int fd)
+{
+	if (rc == 0 && found->node.local && fs->in_memory)
+		aio_fd_set_in_memory(&fs->fds, found->slot, fd);
+	else
+		aio_fd_set(&fs->fds, found->slot, fd);
+}
+
 int WEIR_ON_HELPER
 aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
 		struct weir_attr *attr)
@@ -204,7 +215,7 @@ aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found
 	if (rc == 0 && found->slot == 0 && found->node.handle_bytes == 0)
 		rc = -ENFILE;
 	if (found->slot != 0)
-		aio_fd_set(&fs->fds, found->slot, fd);
+		found_set(fs, found, rc, fd);
 	else
 		close(fd);
 	if (rc < 0)
@@ -216,27 +227,61 @@ int WEIR_ON_WORKER
 aio_find_cached(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
 		struct weir_attr *attr)
 {
+	const uint64_t cached = fs->in_memory ? 0 : RESOLVE_CACHED;
 	int fd, rc;
 
 	/* First the slot: with it a helper can close the descriptor, whatever happens. */
 	if (aio_fd_take(&fs->fds, &found->slot) < 0)
 		return -EAGAIN;
-	fd = aio_openat(dirfd, name, O_PATH, 0, RESOLVE_CACHED | RESOLVE_NO_XDEV);
+	fd = aio_openat(dirfd, name, O_PATH, 0, cached | RESOLVE_NO_XDEV);
 	if (fd < 0) {
 		aio_fd_put(&fs->fds, found->slot);
 		return fd == -EXDEV ? -EAGAIN : fd;
 	}
-	aio_fd_set(&fs->fds, found->slot, fd);
 	rc = aio_identify(fs, fd, AT_STATX_DONT_SYNC, found, attr);
+	found_set(fs, found, rc, fd);
 	if (rc < 0)
 		aio_fd_put(&fs->fds, found->slot);
 	return rc;
 }
 
+/* The places for a node's path descriptor: NODE_CACHE_WAYS of them. */
 static _Atomic uint64_t *
 node_cache(struct aio_fs *fs, const struct weir_node *node)
 {
-	return &fs->cache[(node->key[0] ^ node->key[1]) & fs->cache_mask];
+	return &fs->cache[(node->key[0] ^ node->key[1]) & fs->cache_mask & ~(NODE_CACHE_WAYS - 1u)];
+}
+
+/* Puts a slot where there is room, else in the place of another one, which it returns. */
+static uint64_t
+node_cache_swap(struct aio_fs *fs, const struct weir_node *node, uint64_t slot)
+{
+	_Atomic uint64_t *set = node_cache(fs, node);
+	uint64_t none;
+	unsigned int i;
+
+	for (i = 0; i < NODE_CACHE_WAYS; i++) {
+		none = 0;
+		if (atomic_compare_exchange_strong(&set[i], &none, slot))
+			return 0;
+	}
+	return atomic_exchange(&set[(slot ^ slot >> 32) % NODE_CACHE_WAYS], slot);
+}
+
+/* Takes a slot out, if it is there. */
+static bool
+node_cache_take(struct aio_fs *fs, const struct weir_node *node, uint64_t slot)
+{
+	_Atomic uint64_t *set = node_cache(fs, node);
+	uint64_t mine;
+	unsigned int i;
+
+	for (i = 0; i < NODE_CACHE_WAYS; i++) {
+		mine = slot;
+		if (atomic_compare_exchange_strong(&set[i], &mine, 0))
+			return true;
+	}
+	return false;
 }
 
 /* Offers the cache a path descriptor of a node with a handle; it takes a reference of its own. */
@@ -252,7 +297,7 @@ node_cache_put(struct aio_fs *fs, struct weir_node *node, uint64_t slot)
 	if (!atomic_compare_exchange_strong(&priv->slot, &old, slot))
 		return 0;
 	aio_fd_ref(&fs->fds, slot);
-	return atomic_exchange(node_cache(fs, node), slot);
+	return node_cache_swap(fs, node, slot);
 }
 
 void WEIR_ON_HELPER
@@ -337,7 +382,10 @@ aio_node_open(struct aio_fs *fs, struct weir_node *node, struct aio_ref *ref)
 		return fd;
 	*ref = (struct aio_ref){ .fd = fd };
 	if (aio_fd_take(&fs->fds, &slot) == 0) {
-		aio_fd_set(&fs->fds, slot, fd);
+		if (aio_node_in_memory(fs, node))
+			aio_fd_set_in_memory(&fs->fds, slot, fd);
+		else
+			aio_fd_set(&fs->fds, slot, fd);
 		ref->slot = slot;
 		aio_fd_put_now(&fs->fds, node_cache_put(fs, node, slot));
 	}
@@ -361,9 +409,6 @@ aio_node_fini(struct weir_fsdev *dev, struct weir_node *node)
 	uint64_t slot = atomic_exchange(&priv->slot, 0);
 
 	/* The reference is the node's own, or the cache's if it is still there. */
-	if (slot != 0 &&
-			(priv->handle_bytes == 0 ||
-					atomic_compare_exchange_strong(
-							node_cache(fs, node), &slot, 0)))
+	if (slot != 0 && (priv->handle_bytes == 0 || node_cache_take(fs, node, slot)))
 		aio_fd_put(&fs->fds, slot);
 }
