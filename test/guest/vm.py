@@ -66,20 +66,34 @@ class Guest:
 
     forward: pairs of a TCP port of 127.0.0.1 and the port of the guest that answers there, once the
     guest has called forward_up (lib.sh).
+    nodes: the CPUs of each NUMA node, as "0-1"; the memory is divided evenly.
     """
 
-    def __init__(self, out, devices, meta=kernel.STOCK, cpus=1, mem_mb=768, forward=()):
+    def __init__(self, out, devices, meta=kernel.STOCK, cpus=1, mem_mb=768, forward=(), nodes=()):
         self.out = out
         self.devices = devices
         self.cpus = cpus
         self.mem_mb = mem_mb
         self.forward = forward
+        self.nodes = nodes
         self.boot = kernel.prepare(meta)
         if self.boot is None:
             raise GuestError(f'there is no {meta}')
         self.console = os.path.join(out, 'console')
         self.process = None
         self.monitor = None
+
+    def memory(self):
+        """Shared with the servers of devices."""
+        if not self.nodes:
+            return ['-machine', 'memory-backend=mem',
+                    '-object', f'memory-backend-memfd,id=mem,size={self.mem_mb}M,share=on']
+        argv = []
+        for n, cpus in enumerate(self.nodes):
+            argv += ['-object', f'memory-backend-memfd,id=mem{n},share=on,'
+                                f'size={self.mem_mb // len(self.nodes)}M',
+                     '-numa', f'node,nodeid={n},memdev=mem{n},cpus={cpus}']
+        return argv
 
     def start(self, script, files=()):
         """Copies the files and the script to /out and boots. The script is text for sh."""
@@ -88,9 +102,8 @@ class Guest:
         self.write('run', script)
         argv = [
             'qemu-system-x86_64', '-nodefaults', '-no-user-config', '-display', 'none',
-            '-machine', 'q35,accel=tcg,usb=off,memory-backend=mem', '-cpu', CPU,
-            '-smp', str(self.cpus), '-m', f'{self.mem_mb}M',
-            '-object', f'memory-backend-memfd,id=mem,size={self.mem_mb}M,share=on',
+            '-machine', 'q35,accel=tcg,usb=off', '-cpu', CPU,
+            '-smp', str(self.cpus), '-m', f'{self.mem_mb}M', *self.memory(),
             '-kernel', f'{self.boot}/vmlinuz', '-initrd', f'{self.boot}/initrd.gz',
             '-append', f'{CMDLINE} weir_kernel={self.boot}', '-serial', f'file:{self.console}',
             '-qmp', f'unix:{self.out}/qmp,server=on,wait=off', '-device', 'virtio-rng-pci',
