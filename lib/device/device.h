@@ -293,6 +293,7 @@ struct device_conf {
 	uint32_t driver_platform;
 	uint32_t spread; /* enum device_spread */
 	char weights[DEVICE_WEIGHTS_MAX]; /* "LCORE=WEIGHT,..." */
+	bool packed_vq;
 };
 
 /* The end of a control operation: rc and, for an error, one line. Exactly once. */

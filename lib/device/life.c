@@ -182,6 +182,7 @@ device_start(struct device *dev, device_op_done done, void *arg)
 		.nb_queues = dev->conf.num_request_queues + 1,
 		.queue_size = dev->conf.queue_size,
 		.tag = dev->conf.tag,
+		.packed_vq = dev->conf.packed_vq,
 		.events = &device_events,
 		.dev = dev,
 	};

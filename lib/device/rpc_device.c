@@ -20,9 +20,9 @@ struct device_args {
 	char transport_name[32];
 	char dev_name[DEVICE_NAME_MAX];
 	struct device_conf conf;
-	bool packed_vq;
 	bool notification_vq;
-	bool has_tag, has_fsdev, has_queues, has_size, has_platform, has_spread, has_weights;
+	bool has_tag, has_fsdev, has_queues, has_size, has_platform, has_spread, has_weights,
+			has_packed;
 };
 
 /* What create and modify have in common. */
@@ -78,9 +78,12 @@ struct device_args {
 				.size = DEVICE_WEIGHTS_MAX,                                                   \
 				WEIR_PARAM_GIVEN(device_args, has_weights),                                   \
 				.help = "weighted_rr: LCORE=0..32,..., 1 for those not named" },              \
-			WEIR_PARAM(device_args, packed_vq, WEIR_BOOL,                                         \
-					.flags = WEIR_PARAM_UNSUPPORTED,                                      \
-					.help = "offer packed rings"),                                        \
+			{ .name = "packed_vq",                                                                \
+				.type = WEIR_BOOL,                                                            \
+				.off = offsetof(struct device_args, conf.packed_vq),                          \
+				.size = sizeof(bool),                                                         \
+				WEIR_PARAM_GIVEN(device_args, has_packed),                                    \
+				.help = "offer packed rings; the guest chooses" },                            \
 			WEIR_PARAM(device_args, notification_vq, WEIR_BOOL,                                   \
 					.flags = WEIR_PARAM_UNSUPPORTED,                                      \
 					.help = "offer a notification queue")
@@ -240,6 +243,8 @@ device_modify_call(struct weir_rpc_call *call, const void *args)
 	/* Weights go with their policy. */
 	if (a->has_weights || conf.spread != DEVICE_SPREAD_WEIGHTED_RR)
 		memcpy(conf.weights, a->conf.weights, sizeof(conf.weights));
+	if (a->has_packed)
+		conf.packed_vq = a->conf.packed_vq;
 	if (device_spread_is_refused(call, &conf))
 		return;
 	device_warn_missing(dev->name, &conf);
@@ -309,8 +314,9 @@ device_json(const struct device *dev)
 			"name", dev->name, "transport_name", dev->tport->name, "state",
 			device_state_name(dev->state), "fsdev", dev->conf.fsdev, "fsdev_state",
 			fsdev_state, "tag", dev->conf.tag, "queue_size", (int)dev->conf.queue_size,
-			"num_request_queues", (int)dev->conf.num_request_queues, "packed_ring", 0,
-			"packed_vq", 0, "notification_vq", 0, "driver_platform",
+			"num_request_queues", (int)dev->conf.num_request_queues, "packed_ring",
+			(int)dev->conf.packed_vq, "packed_vq", (int)dev->conf.packed_vq,
+			"notification_vq", 0, "driver_platform",
 			platforms[dev->conf.driver_platform]);
 
 	json_object_set_new(

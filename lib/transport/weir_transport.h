@@ -14,6 +14,7 @@
  */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -62,6 +63,7 @@ struct weir_tdev_cfg {
 	uint32_t nb_queues; /**< hiprio and request queues: the limit for the guest */
 	uint32_t queue_size; /**< the limit for the guest */
 	const char *tag; /**< at most 36 bytes */
+	bool packed_vq; /**< offer packed rings; the guest chooses */
 	const struct weir_transport_events *events;
 	void *dev; /**< first argument of every event */
 };

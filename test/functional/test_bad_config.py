@@ -87,7 +87,6 @@ CASES = {
                   device(num_request_queues=0)),
     '255-queues': (INVALID, 'num_request_queues', 'virtio_fs_device_create',
                    device(num_request_queues=255)),
-    'packed-not-built': (INVALID, 'packed_vq', 'virtio_fs_device_create', device(packed_vq=True)),
     'notification-not-built': (INVALID, 'notification_vq', 'virtio_fs_device_create',
                                device(notification_vq=True)),
     'unknown-platform': (INVALID, 'driver_platform', 'virtio_fs_device_create',

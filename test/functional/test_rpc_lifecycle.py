@@ -96,7 +96,8 @@ def test_device_has_the_documented_defaults(served):
     {'queue_size': 256}, {'queue_size': 1024}, {'tag': 't' * 36}, {'tag': 'ö' * 18},
     {'driver_platform': 'native'}, {'driver_platform': 'x86'}, {'driver_platform': 'x86_64'},
     {'driver_platform': 'aarch32'}, {'driver_platform': 'aarch64'}, {'dev_name': 'n' * 200},
-    {'packed_vq': False}, {'notification_vq': False}], ids=str)
+    {'packed_vq': False}, {'packed_vq': True},
+    {'notification_vq': False}], ids=str)
 def test_limits_are_inclusive(served, params):
     params = {'dev_name': 'd0', 'tag': 't', 'fsdev': 'mem0', **params}
     served.rpc('virtio_fs_device_create', transport_name='DOCA', **params)

@@ -134,6 +134,37 @@ vhost_get_vring_base_stops_and_says_where_the_ring_stood(void **state)
 	assert_int_equal(peer_last_start.ring.avail_base, 0x1234);
 }
 
+/* Both places in one number, wrap counters in bits 15 and 31; DPDK's virtio-user sends one of them. */
+static void
+vhost_packed_ring_has_two_bases(void **state)
+{
+	static const struct {
+		uint32_t num;
+		uint16_t avail, used;
+	} cases[] = {
+		{ 0x80008000, 0x8000, 0x8000 },
+		{ 0x80030005, 0x0005, 0x8003 },
+		{ 0x00018001, 0x8001, 0x0001 },
+		{ 0x00008000, 0x8000, 0x8000 },
+		{ 0x00000000, 0x0000, 0x0000 },
+	};
+	struct wire_msg msg = { .request = WIRE_GET_VRING_BASE, .size = 8 };
+	unsigned int i;
+
+	peer_tdev.cfg.packed_vq = true;
+	assert_int_equal(peer_send_u64(WIRE_SET_FEATURES, VU_FEATURES_PACKED, -1), FORWARD);
+	peer_run_ring(0);
+	for (i = 0; i < RTE_DIM(cases); i++) {
+		assert_int_equal(peer_send_state(WIRE_SET_VRING_BASE, 0, cases[i].num), OK);
+		assert_int_equal(peer_last_start.ring.avail_base, cases[i].avail);
+		assert_int_equal(peer_last_start.ring.used_base, cases[i].used);
+		assert_true(peer_last_start.ring.features & WEIR_VIRTIO_F_RING_PACKED);
+	}
+	peer_stop_base = 0x8009;
+	assert_int_equal(peer_send_msg(&msg, NULL, 0), REPLY);
+	assert_int_equal(msg.payload.state.num, 0x00078009);
+}
+
 static void
 vhost_disabled_ring_is_stopped_and_keeps_its_place(void **state)
 {
@@ -291,6 +322,7 @@ main(void)
 		VHOST_TEST(vhost_ring_of_bad_size_is_not_served),
 		VHOST_TEST(vhost_ring_outside_memory_waits_for_a_table_that_has_it),
 		VHOST_TEST(vhost_get_vring_base_stops_and_says_where_the_ring_stood),
+		VHOST_TEST(vhost_packed_ring_has_two_bases),
 		VHOST_TEST(vhost_disabled_ring_is_stopped_and_keeps_its_place),
 		VHOST_TEST(vhost_kick_that_could_block_is_refused),
 		VHOST_TEST(vhost_ring_without_kick_descriptor_is_polled),

@@ -39,7 +39,7 @@ extern int peer_clients[4], peer_accepted[4];
 extern char peer_heard[256];
 extern struct weir_vq_start peer_last_start;
 extern struct weir_memmap *peer_last_map;
-extern uint16_t peer_stop_base;
+extern uint16_t peer_stop_base; /* and 7 for used */
 
 /** Fails unless the core has heard exactly this since the last call: "connected start0 memory ". */
 void peer_assert_heard(const char *what);

@@ -155,7 +155,7 @@ endpoint_register(struct weir_tdev *tdev)
 
 	if (rte_vhost_driver_register(path, 0) < 0)
 		return endpoint_fail(tdev, -EIO, "librte_vhost does not register %s", path);
-	if (rte_vhost_driver_set_features(path, VU_FEATURES) < 0 ||
+	if (rte_vhost_driver_set_features(path, vu_features(tdev)) < 0 ||
 			rte_vhost_driver_set_protocol_features(path, VU_PROTOCOL_FEATURES) < 0 ||
 			rte_vhost_driver_callback_register(path, &vu_device_ops) < 0 ||
 			rte_vhost_driver_start(path) < 0) {

@@ -62,7 +62,7 @@ message_forward(struct weir_tdev *tdev, struct wire_msg *msg)
 static enum rte_vhost_msg_result WEIR_ON_TRANSPORT
 message_set_features(struct weir_tdev *tdev, struct wire_msg *msg)
 {
-	if (msg->payload.u64 & ~VU_FEATURES)
+	if (msg->payload.u64 & ~vu_features(tdev))
 		return ERR;
 	atomic_store(&tdev->features, msg->payload.u64);
 	return FORWARD;
@@ -162,8 +162,9 @@ message_set_vring_base(struct weir_tdev *tdev, struct wire_msg *msg)
 {
 	struct wire_state state = msg->payload.state;
 	struct vu_ring *ring = message_ring(tdev, state.index);
+	bool packed = atomic_load(&tdev->features) & WEIR_VIRTIO_F_RING_PACKED;
 
-	if (ring == NULL || state.num > UINT16_MAX)
+	if (ring == NULL || (state.num > UINT16_MAX && !packed))
 		return ERR;
 	ring->base = state.num;
 	vu_ring_update(tdev, state.index);

@@ -15,6 +15,9 @@
 
 #include "vhost_user.h"
 
+/* The wrap counter of a place in a packed ring. */
+#define RING_FIRST_TURN 0x8000U
+
 /*
  * Only what the kernel answers at once may be polled by a worker or written to: eventfds, and the
  * pipes that user-mode Linux sends. Anything else (a file on a hung mount) could hold a worker.
@@ -67,6 +70,24 @@ ring_used_index(const struct weir_memmap *map, uint64_t used_gpa, uint16_t *inde
 	return 0;
 }
 
+/*
+ * Of a packed ring the guest has no such index, and the front end knows both places: that of the next
+ * entry to take in the lower half of the base, that of the next one to write in the upper half. Some
+ * (DPDK's virtio-user) send the lower half only, and mean the same place. Nobody else does: the upper
+ * half would say that the whole ring and more is with us.
+ */
+static int
+ring_bases(const struct weir_tdev *tdev, const struct vu_ring *ring, struct weir_vring_cfg *cfg)
+{
+	cfg->avail_base = ring->base;
+	if (!(cfg->features & WEIR_VIRTIO_F_RING_PACKED))
+		return ring_used_index(tdev->map, cfg->used_gpa, &cfg->used_base);
+	cfg->used_base = ring->base >> 16;
+	if (cfg->used_base == 0 && cfg->avail_base & RING_FIRST_TURN)
+		cfg->used_base = cfg->avail_base;
+	return 0;
+}
+
 static int WEIR_ON_TRANSPORT
 ring_start(struct weir_tdev *tdev, uint32_t index)
 {
@@ -77,7 +98,6 @@ ring_start(struct weir_tdev *tdev, uint32_t index)
 		.kickfd = ring->kickfd,
 		.ring = {
 			.size = ring->size,
-			.avail_base = ring->base,
 			.features = atomic_load(&tdev->features),
 		},
 		.map = tdev->map,
@@ -86,8 +106,9 @@ ring_start(struct weir_tdev *tdev, uint32_t index)
 	if (vu_table_gpa(&tdev->table, ring->desc, &start.ring.desc_gpa) < 0 ||
 			vu_table_gpa(&tdev->table, ring->avail, &start.ring.avail_gpa) < 0 ||
 			vu_table_gpa(&tdev->table, ring->used, &start.ring.used_gpa) < 0 ||
-			ring_used_index(tdev->map, start.ring.used_gpa, &start.ring.used_base) < 0)
+			ring_bases(tdev, ring, &start.ring) < 0)
 		return -EFAULT;
+	ring->packed = start.ring.features & WEIR_VIRTIO_F_RING_PACKED;
 	return tdev->cfg.events->vq_start(tdev->cfg.dev, &start);
 }
 
@@ -95,13 +116,13 @@ void WEIR_ON_TRANSPORT
 vu_ring_stop(struct weir_tdev *tdev, uint32_t index)
 {
 	struct vu_ring *ring = &tdev->rings[index];
-	struct weir_vring_base base = { .avail = ring->base };
+	struct weir_vring_base base = { .avail = ring->base, .used = ring->base >> 16 };
 
 	if (!ring->running)
 		return;
 	tdev->cfg.events->vq_stop(tdev->cfg.dev, index, &base);
 	ring->running = false;
-	ring->base = base.avail;
+	ring->base = ring->packed ? (uint32_t)base.used << 16 | base.avail : base.avail;
 	atomic_fetch_sub(&tdev->nb_running, 1);
 }
 

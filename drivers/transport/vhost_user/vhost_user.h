@@ -39,6 +39,8 @@ WEIR_LOG_USE(vhost_user);
 #define VU_FEATURES                                                                                \
 	(WEIR_VIRTIO_F_VERSION_1 | WEIR_VIRTIO_F_INDIRECT_DESC | WEIR_VIRTIO_F_EVENT_IDX |         \
 			WIRE_F_PROTOCOL_FEATURES)
+/* And what devices have that are made for it. */
+#define VU_FEATURES_PACKED (VU_FEATURES | WEIR_VIRTIO_F_RING_PACKED)
 /*
  * STATUS (16) is left out because QEMU never reports DRIVER_OK for a file system, CONFIG (9) because
  * QEMU 7.1 to 8.0 crash when a file system offers it. The back channel (5, 10) has nothing to say.
@@ -48,13 +50,14 @@ WEIR_LOG_USE(vhost_user);
 /* A ring as the front end describes it, piece by piece and in any order. The transport thread's. */
 struct vu_ring {
 	uint32_t size; /* 0: not set, or not one that we serve */
-	uint16_t base;
+	uint32_t base; /* as the front end writes it, see ring.c */
 	bool addressed; /* desc, avail and used are set */
 	bool kicked; /* SET_VRING_KICK came since the last stop */
 	bool enabled;
 	bool running; /* the core has it */
+	bool packed; /* it was started as one */
 	int kickfd; /* -1: none, or the front end wants polling */
-	uint64_t desc, avail, used; /* the front end's addresses */
+	uint64_t desc, avail, used; /* the front end's addresses, packed: of the events */
 };
 
 struct weir_tdev {
@@ -98,6 +101,12 @@ struct weir_tdev {
 		if (vu_log_admit(tdev))                                                            \
 			weir_log(vhost_user, level, "%s: " fmt, (tdev)->cfg.name, ##__VA_ARGS__);  \
 	} while (0)
+
+static inline uint64_t
+vu_features(const struct weir_tdev *tdev)
+{
+	return tdev->cfg.packed_vq ? VU_FEATURES_PACKED : VU_FEATURES;
+}
 
 /* conn.c */
 bool vu_log_admit(struct weir_tdev *tdev);
