@@ -23,6 +23,7 @@
 #define FE_F_EVENT_IDX  (1ULL << 29)
 #define FE_F_VHOST_USER (1ULL << 30) /* VHOST_USER_F_PROTOCOL_FEATURES */
 #define FE_F_VERSION_1  (1ULL << 32)
+#define FE_F_PACKED     (1ULL << 34)
 
 #define FE_P_MQ        (1ULL << 0)
 #define FE_P_REPLY_ACK (1ULL << 3)

@@ -150,12 +150,17 @@ mount_connect(struct fe_fs *fs)
 		wanted |= FE_F_INDIRECT;
 	if (opts->ring_flags & FE_RING_EVENT_IDX)
 		wanted |= FE_F_EVENT_IDX;
+	if (opts->ring_flags & FE_RING_PACKED)
+		wanted |= FE_F_PACKED;
 
 	rc = fe_conn_open(&fs->conn, opts->socket, opts->wait_ms);
 	if (rc == 0)
 		rc = fe_conn_handshake(&fs->conn, wanted);
 	if (rc < 0)
 		return rc;
+	/* The rings are laid out already. */
+	if (wanted & ~fs->conn.features & FE_F_PACKED)
+		return -EOPNOTSUPP;
 
 	mount_apply_features(fs);
 	rc = fe_conn_set_mem(&fs->conn, &fs->mem);

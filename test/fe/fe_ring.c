@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fe_packed.h"
 #include "fe_ring.h"
 
 /* Spins between two looks at the clock. */
@@ -73,14 +74,15 @@ fe_ring_create(struct fe_ring *ring, struct fe_mem *mem, uint16_t size, unsigned
 	ring->kickfd = -1;
 	ring->callfd = -1;
 
-	rc = ring_place(ring, mem);
+	rc = flags & FE_RING_PACKED ? fe_packed_place(ring, mem) : ring_place(ring, mem);
 	if (rc < 0)
 		return rc;
 
 	ring->token = calloc(size, sizeof(*ring->token));
+	ring->id = calloc(size, sizeof(*ring->id));
 	ring->kickfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ring->callfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (ring->token == NULL || ring->kickfd < 0 || ring->callfd < 0) {
+	if (ring->token == NULL || ring->id == NULL || ring->kickfd < 0 || ring->callfd < 0) {
 		fe_ring_destroy(ring);
 		return -ENOMEM;
 	}
@@ -96,7 +98,9 @@ fe_ring_destroy(struct fe_ring *ring)
 	if (ring->callfd >= 0)
 		close(ring->callfd);
 	free(ring->token);
+	free(ring->id);
 	ring->token = NULL;
+	ring->id = NULL;
 	ring->kickfd = -1;
 	ring->callfd = -1;
 }
@@ -106,6 +110,10 @@ fe_ring_reset(struct fe_ring *ring, uint16_t base)
 {
 	uint16_t i;
 
+	if (ring->flags & FE_RING_PACKED) {
+		fe_packed_reset(ring);
+		return;
+	}
 	for (i = 0; i < ring->size; i++) {
 		ring->desc[i].next = i + 1;
 		ring->token[i] = NULL;
@@ -174,6 +182,8 @@ fe_ring_add_table(struct fe_ring *ring, const struct fe_buf *table, unsigned int
 {
 	uint16_t head = ring->free_head;
 
+	if (ring->flags & FE_RING_PACKED)
+		return fe_packed_add_table(ring, table, nb, token);
 	if (ring->nb_free < 1)
 		return -ENOSPC;
 	ring_fill_indirect(ring, table, nb);
@@ -189,6 +199,8 @@ fe_ring_add(struct fe_ring *ring, const struct fe_sg *sg, unsigned int nb_read,
 	uint16_t head = ring->free_head;
 	unsigned int i;
 
+	if (ring->flags & FE_RING_PACKED)
+		return fe_packed_add(ring, sg, nb_read, nb_write, table, token);
 	if (table != NULL && nb > 1 && (ring->flags & FE_RING_INDIRECT)) {
 		struct vring_desc *entry = table->va;
 
@@ -225,6 +237,11 @@ fe_ring_publish(struct fe_ring *ring)
 	uint16_t new = ring->avail_idx;
 	bool wanted;
 
+	if (ring->flags & FE_RING_PACKED) {
+		if (fe_packed_publish(ring))
+			fe_ring_kick(ring);
+		return;
+	}
 	/* Pairs with the device's read of avail->idx: it sees the entries before the index. */
 	__atomic_store_n(&ring->avail->idx, new, __ATOMIC_RELEASE);
 	ring->published = new;
@@ -260,6 +277,8 @@ ring_free_chain(struct fe_ring *ring, uint16_t head)
 bool
 fe_ring_ready(const struct fe_ring *ring)
 {
+	if (ring->flags & FE_RING_PACKED)
+		return fe_packed_ready(ring);
 	/* Pairs with the device's release of used->idx: answers are whole when it is seen. */
 	return __atomic_load_n(&ring->used->idx, __ATOMIC_ACQUIRE) != ring->last_used;
 }
@@ -267,9 +286,12 @@ fe_ring_ready(const struct fe_ring *ring)
 int
 fe_ring_pop(struct fe_ring *ring, void **token, uint32_t *len)
 {
-	uint16_t idx = __atomic_load_n(&ring->used->idx, __ATOMIC_ACQUIRE);
 	const struct vring_used_elem *elem;
+	uint16_t idx;
 
+	if (ring->flags & FE_RING_PACKED)
+		return fe_packed_pop(ring, token, len);
+	idx = __atomic_load_n(&ring->used->idx, __ATOMIC_ACQUIRE);
 	if (idx == ring->last_used)
 		return 0;
 	if ((uint16_t)(idx - ring->last_used) > ring->size)
@@ -290,7 +312,9 @@ fe_ring_pop(struct fe_ring *ring, void **token, uint32_t *len)
 static bool
 ring_arm(struct fe_ring *ring)
 {
-	if (ring->flags & FE_RING_EVENT_IDX)
+	if (ring->flags & FE_RING_PACKED)
+		fe_packed_want(ring);
+	else if (ring->flags & FE_RING_EVENT_IDX)
 		__atomic_store_n(ring_used_event(ring), ring->last_used, __ATOMIC_RELAXED);
 	else
 		__atomic_store_n(&ring->avail->flags, 0, __ATOMIC_RELAXED);

@@ -6,8 +6,8 @@
 
 /**
  * @file
- * The driver's side of a split virtqueue (virtio 1.2, section 2.7) with indirect descriptors and
- * event index. One thread uses a ring. What the device writes is checked as a careful driver
+ * The driver's side of a virtqueue, split or packed (virtio 1.2, sections 2.7 and 2.8), with indirect
+ * descriptors and event index. One thread uses a ring. What the device writes is checked as a careful driver
  * would: an entry that no request waits for is an error, not a crash.
  */
 
@@ -24,7 +24,18 @@ struct fe_sg {
 #define FE_RING_INDIRECT  (1u << 0)
 #define FE_RING_EVENT_IDX (1u << 1)
 #define FE_RING_POLL      (1u << 2) /**< the device is told not to interrupt */
+#define FE_RING_PACKED    (1u << 3) /**< the layout; constant once the ring is created */
 
+/** What a buffer id stands for in a packed ring. */
+struct fe_ring_id {
+	uint16_t next; /**< free id behind this one */
+	uint16_t slots; /**< of its chain */
+};
+
+/**
+ * In a packed ring, avail and used are the two event structures, and the fields that say where
+ * something stands hold a slot, with the wrap counter in bit 15.
+ */
 struct fe_ring {
 	uint16_t size;
 	uint16_t base; /**< where avail and used begin, for fe_conn_ring_start() */
@@ -40,6 +51,9 @@ struct fe_ring {
 	uint16_t published; /**< what the device was shown */
 	uint16_t last_used; /**< next entry to take back */
 	void **token; /**< by head; NULL: not in flight */
+	struct fe_ring_id *id; /**< packed */
+	uint16_t nb_added; /**< packed: slots that the device was not shown */
+	uint16_t first_flags; /**< packed: of the first of them, which show it all */
 
 	int kickfd;
 	int callfd;
@@ -53,7 +67,10 @@ int fe_ring_create(struct fe_ring *ring, struct fe_mem *mem, uint16_t size, unsi
 
 void fe_ring_destroy(struct fe_ring *ring);
 
-/** Empties the ring as after a device reset; the next entry has the index base. */
+/**
+ * Empties the ring as after a device reset. The next entry has the index base; a packed ring always
+ * begins with its first turn.
+ */
 void fe_ring_reset(struct fe_ring *ring, uint16_t base);
 
 /**

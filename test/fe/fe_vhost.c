@@ -269,6 +269,9 @@ fe_conn_ring_start(struct fe_conn *conn, unsigned int index, const struct fe_rin
 	uint64_t fd_msg = index;
 	int rc;
 
+	/* Nothing is under way: the device writes where it reads. */
+	if (ring->flags & FE_RING_PACKED)
+		base.num |= (uint32_t)ring->base << 16;
 	rc = fe_conn_set(conn, FE_SET_VRING_NUM, &num, sizeof(num), NULL, 0);
 	if (rc == 0)
 		rc = fe_conn_set(conn, FE_SET_VRING_BASE, &base, sizeof(base), NULL, 0);

@@ -226,6 +226,9 @@ cmd_hostile(struct cli *cli)
 	struct control *control = calloc(1, sizeof(*control));
 	int rc = h == NULL || control == NULL ? -ENOMEM : 0;
 
+	/* What is malformed is made of split rings. */
+	if (rc == 0 && cli->fe.ring_flags & FE_RING_PACKED)
+		rc = -EOPNOTSUPP;
 	if (rc == 0) {
 		h->cli = cli;
 		h->opts = cli->fe;

@@ -43,6 +43,7 @@ enum {
 	OPT_PIECE,
 	OPT_NO_INDIRECT,
 	OPT_NO_EVENT_IDX,
+	OPT_PACKED,
 	OPT_POLL,
 	OPT_EVENT,
 	OPT_WAIT,
@@ -77,6 +78,7 @@ static const struct option options[] = {
 	{ "piece", required_argument, NULL, OPT_PIECE },
 	{ "no-indirect", no_argument, NULL, OPT_NO_INDIRECT },
 	{ "no-event-idx", no_argument, NULL, OPT_NO_EVENT_IDX },
+	{ "packed", no_argument, NULL, OPT_PACKED },
 	{ "poll", no_argument, NULL, OPT_POLL },
 	{ "event", no_argument, NULL, OPT_EVENT },
 	{ "wait", required_argument, NULL, OPT_WAIT },
@@ -174,6 +176,9 @@ option_front_end(struct fe_opts *fe, int opt, const char *arg)
 		break;
 	case OPT_NO_EVENT_IDX:
 		fe->ring_flags &= ~FE_RING_EVENT_IDX;
+		break;
+	case OPT_PACKED:
+		fe->ring_flags |= FE_RING_PACKED;
 		break;
 	case OPT_POLL:
 		fe->ring_flags |= FE_RING_POLL;
