@@ -165,11 +165,12 @@ def weir_command(folder, fsdev):
     return ' '.join(weir) + f' --init-conf {conf}'
 
 
-def test_a_server_is_started_and_stopped(tmp_path):
+def test_a_server_is_started_and_stopped(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv('TMPDIR', folder)
     got = perf_json('--server', weir_command(tmp_path, 'mem'), *SMALL, '--ops', 500, 'randwrite')
     assert (got['ops'], got['errors']) == (500, 0)
     assert got['server']['busy_us_per_op'] > 0, 'it asks the server that it started'
-    assert glob.glob(os.path.join(tempfile.gettempdir(), 'weir-perf-*')) == []
+    assert os.listdir(folder) == []
 
 
 def replayed(out):
