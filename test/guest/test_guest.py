@@ -25,7 +25,8 @@ ON_MEM = [c for c in names('files') + names('owners') if c not in SLOW] + ['fio_
 ON_TMPFS = [c for c in names('files') + names('owners') if c not in SLOW]
 PLANS = [('t0', names('files') + names('owners') + names('edges') + names('load')),
          ('t1', ON_MEM), ('t2', ON_TMPFS), ('t0', names('life'))]
-MULTI_QUEUE = ['tree', 'two_processes', 'open_unlinked', 'fio_psync_direct', 'fio_libaio_direct']
+MULTI_QUEUE = ['packed_rings', 'tree', 'two_processes', 'open_unlinked', 'fio_psync_direct',
+               'fio_libaio_direct']
 
 
 @pytest.fixture(scope='module')
@@ -167,13 +168,17 @@ def test_guest_reset_and_reboot_find_their_files(ends):
 
 @pytest.fixture(scope='module')
 def multi_queue(weir):
-    """A newer kernel with two CPUs: two of the four request queues are used, two never set up."""
+    """
+    A newer kernel with two CPUs: two of the four request queues are used, two never set up. All of
+    them are packed rings.
+    """
     if kernel.prepare(kernel.MULTI_QUEUE) is None:
         pytest.skip(f'apt offers no {kernel.MULTI_QUEUE}')
-    path = weir.add_device('m0', 'disk', queues=4)
+    path = weir.add_device('m0', 'disk', queues=4, packed=True)
     out = new_out()
     source_tree(f'{out}/tree.tar')
-    guest = vm.Guest(out, [vm.Device('m0', path, queues=4)], kernel.MULTI_QUEUE, cpus=2)
+    device = vm.Device('m0', path, queues=4, packed=True)
+    guest = vm.Guest(out, [device], kernel.MULTI_QUEUE, cpus=2)
     results = run_guest(guest, plan('m0', MULTI_QUEUE), 240)
     weir.remove_device('m0')
     return results

@@ -42,13 +42,15 @@ class GuestError(Exception):
 class Device:
     """A virtio-fs device of the guest: its tag and the socket of the server behind it."""
 
-    def __init__(self, tag, path, queues=1, ring=1024):
+    def __init__(self, tag, path, queues=1, ring=1024, packed=False):
         self.tag, self.path, self.queues, self.ring = tag, path, queues, ring
+        self.packed = 'on' if packed else 'off'
 
     def args(self, n):
         return ['-chardev', f'socket,id=fs{n},path={self.path}',
                 '-device', f'vhost-user-fs-pci,chardev=fs{n},tag={self.tag},'
-                           f'queue-size={self.ring},num-request-queues={self.queues}']
+                           f'queue-size={self.ring},num-request-queues={self.queues},'
+                           f'packed={self.packed}']
 
 
 class HostLoopback:
