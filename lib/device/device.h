@@ -222,8 +222,12 @@ struct device_plan;
 
 /* What is wrong with weights for a spread, as words; NULL: nothing. */
 const char *device_weights_refused(uint32_t spread, const char *weights);
-/* The order in which backend workers get requests. 0, -EINVAL for weights, -ENOMEM. */
-int WEIR_ON_CONTROL device_plan_new(uint32_t spread, const char *weights, struct device_plan **out);
+/*
+ * The order in which backend workers get requests; node: that of the file system, which is chosen
+ * where each queue keeps to one worker. 0, -EINVAL for weights, -ENOMEM.
+ */
+int WEIR_ON_CONTROL device_plan_new(
+		uint32_t spread, const char *weights, int node, struct device_plan **out);
 void device_plan_free(struct device_plan *plan);
 /* The route of a queue on a worker; queues begin at different places. Borrows the plan. */
 void device_plan_route(const struct device_plan *plan, uint32_t start,

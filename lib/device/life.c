@@ -122,7 +122,8 @@ device_setup(struct device *dev, struct weir_fsdev *fsdev)
 		return rc;
 	weir_fsdev_get(fsdev, dev->name);
 	dev->fsdev = fsdev;
-	rc = device_plan_new(dev->conf.spread, dev->conf.weights, &dev->plan);
+	rc = device_plan_new(
+			dev->conf.spread, dev->conf.weights, weir_fsdev_node(fsdev), &dev->plan);
 	queues = rc == 0 ? device_queues_new(dev, nb) : NULL;
 
 	pthread_rwlock_wrlock(&devices_lock);

@@ -117,8 +117,20 @@ spread_fill(struct device_plan *plan, const struct spread_weights *weights)
 	}
 }
 
+/* Where there are workers on the node, the others get nothing. */
+static void
+spread_near(struct spread_weights *weights, int node)
+{
+	unsigned int i, near = 0, nb = weir_backends_count();
+
+	for (i = 0; i < nb; i++)
+		near += weir_worker_socket(weir_backend_at(i)) == node;
+	for (i = 0; near > 0 && i < nb; i++)
+		weights->of[i] = weir_worker_socket(weir_backend_at(i)) == node;
+}
+
 int WEIR_ON_CONTROL
-device_plan_new(uint32_t spread, const char *text, struct device_plan **out)
+device_plan_new(uint32_t spread, const char *text, int node, struct device_plan **out)
 {
 	struct device_plan *plan = calloc(1, sizeof(*plan));
 	struct spread_weights weights;
@@ -132,6 +144,8 @@ device_plan_new(uint32_t spread, const char *text, struct device_plan **out)
 	plan->shared = spread != DEVICE_SPREAD_NONE;
 	if (plan->shared)
 		weir_handoff_enable();
+	else
+		spread_near(&weights, node);
 	spread_fill(plan, &weights);
 	for (unsigned int i = 0; i < weir_workers_count(); i++)
 		plan->self[i] = (uint8_t)i;

@@ -10,6 +10,18 @@
 
 #include "fsdev.h"
 
+int WEIR_ON_CONTROL
+weir_fsdev_node(const struct weir_fsdev *dev)
+{
+	return dev->numa_node;
+}
+
+void WEIR_ON_CONTROL
+weir_fsdev_node_set(struct weir_fsdev *dev, int node)
+{
+	dev->numa_node = node;
+}
+
 const char *
 weir_fsdev_name(const struct weir_fsdev *dev)
 {

@@ -393,6 +393,7 @@ fsdev_create(const struct weir_fsdev_driver *driver, const char *name, const voi
 		done(arg, NULL, rc, message);
 		return;
 	}
+	dev->numa_node = WEIR_FSDEV_NO_NODE;
 	dev->done = done;
 	dev->done_arg = arg;
 	TAILQ_INSERT_TAIL(&fsdevs, dev, next);

@@ -72,6 +72,7 @@ struct weir_fsdev {
 	unsigned int nb_users;
 	unsigned int nb_calls; /* calls to workers that have not come back */
 	struct weir_post step; /* what happens next, outside of the driver's stack */
+	int numa_node; /* best for the channels, or WEIR_FSDEV_NO_NODE */
 	int rc; /* how create ended */
 	char message[FSDEV_MESSAGE_SIZE];
 	fsdev_done_fn done;

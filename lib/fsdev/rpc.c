@@ -139,8 +139,8 @@ fsdev_json(const struct weir_fsdev *dev)
 	if (info != NULL)
 		json_object_update(specific, info);
 	json_decref(info);
-	return json_pack("{s:s, s:s, s:o}", "name", dev->name, "module_name", driver->name,
-			"module_specific", specific);
+	return json_pack("{s:s, s:s, s:i, s:o}", "name", dev->name, "module_name", driver->name,
+			"numa_node", dev->numa_node, "module_specific", specific);
 }
 
 struct get_fsdevs_args {

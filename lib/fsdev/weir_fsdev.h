@@ -229,6 +229,12 @@ struct weir_fsdev_limits {
 /** A file system by name; NULL when there is none. No reference is taken. */
 struct weir_fsdev *WEIR_ON_CONTROL weir_fsdev_find(const char *name);
 
+/** No NUMA node is better than another. */
+#define WEIR_FSDEV_NO_NODE (-1)
+
+/** The NUMA node that the channels are best on, or WEIR_FSDEV_NO_NODE. */
+int WEIR_ON_CONTROL weir_fsdev_node(const struct weir_fsdev *dev);
+
 /** The name, for ever valid while the fsdev exists. */
 const char *weir_fsdev_name(const struct weir_fsdev *dev);
 

@@ -98,6 +98,12 @@ void WEIR_ON_CONTROL weir_fsdev_created(struct weir_fsdev *dev, int rc, const ch
 		__rte_format_printf(3, 4);
 void WEIR_ON_CONTROL weir_fsdev_limits_set(
 		struct weir_fsdev *dev, const struct weir_fsdev_limits *limits);
+/**
+ * The NUMA node that the channels are best on, such as that of a network interface; a device that
+ * starts later sends its requests there where it has the choice. Also after create; not set:
+ * WEIR_FSDEV_NO_NODE.
+ */
+void WEIR_ON_CONTROL weir_fsdev_node_set(struct weir_fsdev *dev, int node);
 /** Makes the root node: key and type. @return the node, for its private bytes; NULL: no memory. */
 struct weir_node *WEIR_ON_CONTROL weir_fsdev_root_create(
 		struct weir_fsdev *dev, const uint64_t key[2], uint32_t type);

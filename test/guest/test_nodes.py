@@ -26,9 +26,20 @@ ON_NODE = {0: 1, 1: 2}
 
 SCRIPT = '''
 . /out/lib.sh
+forward_up
 cp -r /out/build /run/build
 WEIR_BUILD=/run/build /usr/bin/python3 /out/nodes.py /out/seen
 '''
+
+
+class Interface:
+    """One whose slot is on node 1; restricted: it leads nowhere."""
+
+    def args(self, n):
+        return ['-device', 'pxb-pcie,id=pxb,bus_nr=128,numa_node=1,bus=pcie.0',
+                '-device', 'pcie-root-port,id=nicport,bus=pxb,chassis=1',
+                '-netdev', 'user,id=net,restrict=on',
+                '-device', 'virtio-net-pci,netdev=net,bus=nicport,romfile=']
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +52,7 @@ def seen():
             copy = os.path.join(out, 'build', os.path.relpath(path, weirtest.BUILD))
             os.makedirs(os.path.dirname(copy))
             shutil.copy(path, copy)
-        with vm.Guest(out, [], cpus=3, mem_mb=1280, nodes=NODES) as guest:
+        with vm.Guest(out, [Interface()], cpus=3, mem_mb=1280, nodes=NODES) as guest:
             guest.start(SCRIPT, FILES)
             status = guest.wait(300)
             print(guest.read('console'))
@@ -52,7 +63,7 @@ def seen():
 
 
 def test_workers_are_on_both_nodes(seen):
-    assert seen['workers'] == {'1': 0, '2': 1}
+    assert seen['workers'] == {'1': 0, '2': 1, '3': 0, '4': 1}
 
 
 def test_each_node_has_its_pools(seen):
@@ -70,3 +81,9 @@ def test_queues_go_to_the_node_of_their_memory(seen, node):
 
 def test_queue_may_be_moved_to_another_node(seen):
     assert sorted(lcore for lcore, _ in seen['moved']) == [1, 2, 2]
+
+
+def test_requests_go_to_the_node_of_the_interface(seen):
+    """Node 0 has a backend worker, too."""
+    assert seen['servers'] == {'far': 1, 'self': -1}
+    assert seen['received']['4'] > 0 and seen['received']['3'] == 0

@@ -320,11 +320,13 @@ create_starts_all_channels_and_is_listed(void **state)
 	assert_true(fake.flag_given);
 
 	rpc_is("fsdev_get_fsdevs", "{\"name\": \"f0\"}", 0,
-			"{\"name\": \"f0\", \"module_name\": \"fake\", \"module_specific\": "
+			"{\"name\": \"f0\", \"module_name\": \"fake\", "
+			"\"numa_node\": -1, \"module_specific\": "
 			"{\"outcome\": \"good\", \"number\": 9, \"mood\": \"fine\"}}");
 	rpc_is("fsdev_fake_delete", "{\"name\": \"f0\"}", 0, "true");
 	rpc_is("fsdev_get_fsdevs", "{}", 0,
-			"[{\"name\": \"f1\", \"module_name\": \"fake\", \"module_specific\": "
+			"[{\"name\": \"f1\", \"module_name\": \"fake\", "
+			"\"numa_node\": -1, \"module_specific\": "
 			"{\"outcome\": \"good\", \"flag\": false, \"number\": 7, \"mood\": \"fine\"}}]");
 	rpc_is("fsdev_fake_delete", "{\"name\": \"f1\"}", 0, "true");
 	assert_int_equal(atomic_load(&fake.chan_stops), 2 * NB_WORKERS);
@@ -338,7 +340,8 @@ create_of_a_driver_without_parameters_works(void **state)
 			"number");
 	rpc_is("fsdev_other_create", "{\"name\": \"o\"}", 0, "\"o\"");
 	rpc_is("fsdev_get_fsdevs", "{\"name\": \"o\"}", 0,
-			"{\"name\": \"o\", \"module_name\": \"other\", \"module_specific\": "
+			"{\"name\": \"o\", \"module_name\": \"other\", "
+			"\"numa_node\": -1, \"module_specific\": "
 			"{\"mood\": \"fine\"}}");
 	rpc_is("fsdev_fake_delete", "{\"name\": \"o\"}", -ENODEV, "No such device: o");
 	rpc_is("fsdev_other_delete", "{\"name\": \"o\"}", 0, "true");

@@ -254,6 +254,7 @@ mount_done(struct weir_job *job)
 		fs_free(fs);
 		return;
 	}
+	weir_fsdev_node_set(fs->dev, fs->mount->nic_node);
 	if (rc == 0)
 		rc = fs_mounted(fs);
 	if (rc < 0 && !fs->created && !(fs->mount->down && fs->params->on_down == NFS_DOWN_RETRY)) {

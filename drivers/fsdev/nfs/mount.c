@@ -363,7 +363,7 @@ addr_set(struct nfs_mount *mount, const struct addrinfo *ai)
 		((struct sockaddr_in *)&mount->addr)->sin_port = htons(mount->port);
 }
 
-static int
+static int WEIR_ON_HELPER
 mount_address(struct nfs_mount *mount, const struct addrinfo *ai, uint64_t deadline_ns)
 {
 	struct talk talk = { .mount = mount, .deadline_ns = deadline_ns };
@@ -372,6 +372,8 @@ mount_address(struct nfs_mount *mount, const struct addrinfo *ai, uint64_t deadl
 
 	mount->rc = 0;
 	mount->down = false;
+	/* A route does not ask whether anybody is there: it is known of a server that is down, too. */
+	mount->nic_node = nfs_nic_node(ai->ai_addr, ai->ai_addrlen);
 	if (getnameinfo(ai->ai_addr, ai->ai_addrlen, host, sizeof(host), NULL, 0, NI_NUMERICHOST) !=
 			0)
 		return mount_fail(mount, -EINVAL, "%s has an address of no kind", mount->server);
@@ -406,6 +408,7 @@ nfs_mount_run(struct nfs_mount *mount)
 	uint64_t deadline_ns;
 
 	mount->name_max = NFS3_NAME_MAX;
+	mount->nic_node = WEIR_FSDEV_NO_NODE;
 	list = mount_resolve(mount);
 	deadline_ns = weir_now_ns() + MOUNT_MS * UINT64_C(1000000);
 	/* The first address that answers at all decides. */

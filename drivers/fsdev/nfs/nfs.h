@@ -74,6 +74,8 @@ struct nfs_mount {
 	bool down; /**< nobody answered, so that another try may help */
 	char message[NFS_MESSAGE_MAX];
 
+	int nic_node; /**< of the last address that was tried, or WEIR_FSDEV_NO_NODE */
+
 	/* rc 0. */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
@@ -439,6 +441,10 @@ int WEIR_ON_WORKER nfs_op_readdir(struct weir_channel *chan, struct weir_fsreq *
 /* mount.c */
 void WEIR_ON_HELPER nfs_mount_run(struct nfs_mount *mount);
 void WEIR_ON_HELPER nfs_umount_run(struct nfs_mount *mount);
+
+/* nic.c */
+/** Node of the interface that leads to a server, or WEIR_FSDEV_NO_NODE. */
+int WEIR_ON_HELPER nfs_nic_node(const struct sockaddr *server, socklen_t len);
 
 /* fs.c: life */
 void WEIR_ON_CONTROL nfs_fs_create(struct weir_fsdev *dev, const void *params);
