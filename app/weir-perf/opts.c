@@ -107,6 +107,7 @@ static const struct row rows[] = {
 			"entries of a ring, a power of two (1024)" },
 	{ "no-indirect", NULL, ROW_FLAG, AT(no_indirect), 0, 0, "no indirect descriptors" },
 	{ "no-event-idx", NULL, ROW_FLAG, AT(no_event_idx), 0, 0, "no event index" },
+	{ "packed", NULL, ROW_FLAG, AT(packed), 0, 0, "packed rings, which the device must offer" },
 	{ "event", NULL, ROW_FLAG, AT(event), 0, 0,
 			"sleep until the device interrupts; else poll the used ring" },
 	{ "timeout", "S", ROW_U32, AT(timeout_s), 1, 3600,
@@ -429,6 +430,8 @@ opts_front_end(const struct perf_opts *opts, const char *socket, struct fe_opts 
 		fe->ring_flags &= ~FE_RING_INDIRECT;
 	if (opts->no_event_idx)
 		fe->ring_flags &= ~FE_RING_EVENT_IDX;
+	if (opts->packed)
+		fe->ring_flags |= FE_RING_PACKED;
 	if (!opts->event)
 		fe->ring_flags |= FE_RING_POLL;
 }

@@ -72,6 +72,7 @@ struct perf_opts {
 	uint32_t ring_size;
 	bool no_indirect;
 	bool no_event_idx;
+	bool packed;
 	bool event;
 	uint32_t timeout_s;
 	unsigned int nb_cpus;

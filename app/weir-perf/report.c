@@ -176,11 +176,12 @@ report_json(const struct perf_opts *opts, const struct load_result *r)
 					stats_json(r, &r->stats[kind]));
 	json_object_set_new(object, "workloads", works);
 	json_object_set_new(object, "options",
-			json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:b, s:b}", "queues",
+			json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:b}", "queues",
 					opts->queues, "depth", opts->depth, "bs", opts->block,
 					"ring_size", opts->ring_size, "indirect",
 					!opts->no_indirect, "event_idx", !opts->no_event_idx,
-					"poll", !opts->event, "verify", opts->verify));
+					"packed", opts->packed, "poll", !opts->event, "verify",
+					opts->verify));
 	set_real(object, "seconds", r->wall_ns / 1e9);
 	set_real(object, "kicks_per_op", per_op(r, r->kicks));
 	set_real(object, "interrupts_per_op", per_op(r, r->calls));

@@ -40,7 +40,8 @@ def devices():
         weir.rpc('fsdev_null_create', name='null')
         weir.rpc('fsdev_mem_create', name='mem')
         weir.rpc('fsdev_aio_create', name='aio', root_path=folder)
-        weir.socks = {name: weir.add_device(f'd-{name}', name) for name in ('null', 'mem', 'aio')}
+        weir.socks = {name: weir.add_device(f'd-{name}', name, packed=name == 'aio')
+                      for name in ('null', 'mem', 'aio')}
         yield weir
         weir.stop()
 
@@ -59,7 +60,8 @@ def test_every_workload_runs_and_cleans_up(devices, fsdev):
 
 @pytest.mark.parametrize('driver', [
     ('--queues', '2'), ('--event',), ('--no-indirect',), ('--no-event-idx', '--event'),
-    ('--ring-size', '64', '--bs', '32k')], ids=' '.join)
+    ('--ring-size', '64', '--bs', '32k'), ('--packed', '--event'), ('--packed', '--no-indirect')],
+    ids=' '.join)
 def test_a_mix_is_verified_with_any_driver(devices, driver):
     args = ('-s', devices.socks['aio'], *SMALL, '--ops', 1000, '--verify', *driver, MIX)
     got = perf_json(*args)
@@ -71,6 +73,11 @@ def test_a_mix_is_verified_with_any_driver(devices, driver):
         assert {k: w['ops'] for k, w in again['workloads'].items()} == \
             {k: w['ops'] for k, w in got['workloads'].items()}, 'a seed gives one sequence'
     assert os.listdir(devices.folder) == []
+
+
+def test_packed_rings_have_to_be_offered(devices):
+    _, err = perf('-s', devices.socks['mem'], *SMALL, '--ops', 1, '--packed', 'getattr', code=3)
+    assert 'not supported' in err
 
 
 def test_time_and_cpu_are_measured(devices):
