@@ -202,13 +202,14 @@ report_json(const struct hostile *h, const struct control *control)
 static int
 hostile_run(struct hostile *h, const char *only)
 {
-	uint64_t nb = h->cli->count;
+	bool packed = h->opts.ring_flags & FE_RING_PACKED;
+	uint64_t nb = h->cli->count, nb_ring = only != NULL ? nb : nb * 30 / 100;
 	int rc = 0;
 
 	if (only == NULL || cli_listed(only, "fuse"))
 		rc = hostile_fuse(h, only != NULL ? nb : nb * 66 / 100);
 	if (rc == 0 && (only == NULL || cli_listed(only, "ring")))
-		rc = hostile_ring(h, only != NULL ? nb : nb * 30 / 100);
+		rc = packed ? hostile_packed(h, nb_ring) : hostile_ring(h, nb_ring);
 	if (rc == 0 && (only == NULL || cli_listed(only, "vhost")))
 		rc = hostile_vhost(h, only != NULL ? nb : nb * 4 / 100 + 1);
 	hostile_disconnect(h);
@@ -226,9 +227,6 @@ cmd_hostile(struct cli *cli)
 	struct control *control = calloc(1, sizeof(*control));
 	int rc = h == NULL || control == NULL ? -ENOMEM : 0;
 
-	/* What is malformed is made of split rings. */
-	if (rc == 0 && cli->fe.ring_flags & FE_RING_PACKED)
-		rc = -EOPNOTSUPP;
 	if (rc == 0) {
 		h->cli = cli;
 		h->opts = cli->fe;

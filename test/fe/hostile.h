@@ -62,9 +62,10 @@ enum hostile_how {
 int hostile_connect(struct hostile *h, enum hostile_how how);
 void hostile_disconnect(struct hostile *h);
 
-/** The three layers: each sends nb inputs. @return 0, or a negative errno: cannot go on. */
+/** The three layers, rings in two layouts: each sends nb inputs. @return 0, or a negative errno: cannot go on. */
 int hostile_fuse(struct hostile *h, uint64_t nb);
 int hostile_ring(struct hostile *h, uint64_t nb);
+int hostile_packed(struct hostile *h, uint64_t nb);
 int hostile_vhost(struct hostile *h, uint64_t nb);
 
 #endif /* HOSTILE_H */
