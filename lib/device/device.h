@@ -349,6 +349,7 @@ struct device {
 	uint64_t grace_until_ns; /* of the rings that go down together */
 	_Atomic bool connected;
 	_Atomic uint32_t resets; /* guests that left and whose session control has not reset yet */
+	_Atomic uint32_t resets_due; /* of them, those whose queues are paused */
 	struct weir_post reset_post;
 };
 

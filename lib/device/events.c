@@ -117,9 +117,15 @@ events_reset_done(void *arg)
 	struct device *dev = arg;
 
 	weir_role_assume_control();
-	if (atomic_fetch_sub(&dev->resets, 1) > 1)
+	if (atomic_fetch_sub(&dev->resets_due, 1) > 1) {
+		atomic_fetch_sub(&dev->resets, 1);
 		weir_fuse_session_reset(dev->sess, events_reset_done, dev);
-	else if (dev->reset_sweep.left > 0)
+		return;
+	}
+	/* Another guest is leaving: its queues are being paused, and its own reset resumes them. */
+	if (atomic_fetch_sub(&dev->resets, 1) > 1)
+		return;
+	if (dev->reset_sweep.left > 0)
 		dev->resume_again = true;
 	else
 		device_sweep(dev, &dev->reset_sweep, events_resume, events_resumed);
@@ -144,21 +150,21 @@ events_pause(void *arg)
 
 /*
  * The session ends with its guest. Until control has seen to that, no ring is polled: the next guest
- * may connect at once, and its INIT waits in the ring. The count goes up before the queues are
- * paused, so that an older reset's end does not resume them behind our back.
+ * may connect at once, and its INIT waits in the ring. resets goes up before the queues are paused,
+ * so that an older reset's end does not resume them behind our back; resets_due goes up after it,
+ * so that ours does not end before all are paused, and leave some of them so.
  */
 static void WEIR_ON_TRANSPORT
 event_disconnected(void *arg)
 {
 	struct device *dev = arg;
-	bool first;
 
 	weir_role_assume_transport();
 	atomic_store(&dev->connected, false);
-	first = atomic_fetch_add(&dev->resets, 1) == 0;
+	atomic_fetch_add(&dev->resets, 1);
 	for (uint32_t i = 0; i < dev->nb_queues; i++)
 		device_queue_sync(&dev->queues[i], events_pause, &dev->queues[i]);
-	if (first) {
+	if (atomic_fetch_add(&dev->resets_due, 1) == 0) {
 		dev->reset_post.fn = events_reset;
 		weir_loop_post(&dev->reset_post);
 	}
