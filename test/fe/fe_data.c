@@ -33,6 +33,15 @@ fe_write_prepare(struct fe_req *req, uint64_t nodeid, uint64_t fh, uint32_t len,
 	req->res_room = sizeof(struct fuse_write_out);
 }
 
+void
+fe_fsync_prepare(struct fe_req *req, uint64_t nodeid, uint64_t fh, uint32_t flags)
+{
+	struct fuse_fsync_in *in = fe_req_init(req, FUSE_FSYNC, nodeid, sizeof(*in));
+
+	in->fh = fh;
+	in->fsync_flags = flags;
+}
+
 /* Ends a request that fe_req_call() came back from; one that is still out there stays. */
 static int
 data_end(struct fe_req *req, int rc, int count)

@@ -42,6 +42,8 @@ struct fe_opts {
 	uint64_t spare_bytes; /**< of each region, for others to allocate */
 	unsigned int forget_depth; /**< FORGETs in flight at most; 0: depth */
 	bool keep_tables; /**< only fe_req_submit() writes indirect tables: it may reuse them */
+	bool lend_data; /**< requests have no data buffer before fe_req_lend() */
+	bool fit_queues; /**< leave out queues that the device lacks: skip_queues grows */
 };
 
 /** Options as a usual guest has them. */
@@ -56,7 +58,7 @@ struct fe_req {
 	struct fe_req *next;
 	struct fe_buf head; /**< in and out header */
 	struct fe_buf arg; /**< FE_ARG_BYTES and FE_RES_BYTES behind them */
-	struct fe_buf data; /**< max_io bytes */
+	struct fe_buf data; /**< max_io bytes, or what was lent */
 	struct fe_buf table; /**< indirect descriptors */
 
 	/* Set before fe_req_submit(). */
@@ -118,6 +120,13 @@ int fe_fs_connect(struct fe_fs *fs, const struct fe_opts *opts);
 /** Connects and mounts: fe_fs_connect() and fe_fs_init(). */
 int fe_fs_mount(struct fe_fs *fs, const struct fe_opts *opts);
 
+/** Request queues in use, queue[1] being the first. */
+static inline unsigned int
+fe_fs_nb_queues(const struct fe_fs *fs)
+{
+	return fs->opts.nb_queues - fs->opts.skip_queues;
+}
+
 /** FUSE_INIT on the first request queue. @return 0, or the answer's error. */
 int fe_fs_init(struct fe_fs *fs);
 
@@ -167,6 +176,19 @@ static inline void *
 fe_req_res(const struct fe_req *req)
 {
 	return (uint8_t *)req->arg.va + FE_ARG_BYTES;
+}
+
+/**
+ * With lend_data: the request's payload is in data from here on, a part of what fe_mem_alloc() gave,
+ * of at most max_io bytes. Verbs that carry a payload need such a buffer in each free request.
+ */
+static inline void
+fe_req_lend(struct fe_req *req, const struct fe_buf *data)
+{
+	/* The indirect table that is kept tells of the old one. */
+	if (req->data.gpa != data->gpa)
+		req->laid_nb = 0;
+	req->data = *data;
 }
 
 /** Puts the request into the ring; fe_queue_kick() shows it. @return 0 or -ENOSPC. */

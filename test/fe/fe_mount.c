@@ -49,7 +49,7 @@ mount_depth(const struct fe_opts *opts, unsigned int index)
 static uint64_t
 mount_queue_bytes(const struct fe_opts *opts, unsigned int index)
 {
-	uint64_t req = 128 + FE_ARG_BYTES + FE_RES_BYTES + opts->max_io +
+	uint64_t req = 128 + FE_ARG_BYTES + FE_RES_BYTES + (opts->lend_data ? 0 : opts->max_io) +
 			mount_max_sg(opts) * sizeof(struct vring_desc) + 4 * FE_PAGE;
 
 	return mount_depth(opts, index) * req + opts->ring_size * 32 + 4 * FE_PAGE;
@@ -66,7 +66,7 @@ req_create(struct fe_queue *queue, struct fe_req *req)
 	rc = fe_mem_alloc(mem, 128, 64, &req->head);
 	if (rc == 0)
 		rc = fe_mem_alloc(mem, FE_ARG_BYTES + FE_RES_BYTES, 64, &req->arg);
-	if (rc == 0)
+	if (rc == 0 && !queue->fs->opts.lend_data)
 		rc = fe_mem_alloc(mem, queue->fs->opts.max_io, FE_PAGE, &req->data);
 	if (rc == 0)
 		rc = fe_mem_alloc(mem, table, 16, &req->table);
@@ -138,6 +138,17 @@ mount_apply_features(struct fe_fs *fs)
 		fs->queue[i].ring.flags &= ~drop;
 }
 
+/* GET_QUEUE_NUM counts the high-priority queue; devices that do not tell have one other. */
+static void
+mount_fit_queues(struct fe_fs *fs)
+{
+	struct fe_opts *opts = &fs->opts;
+	uint64_t nb = fs->conn.nb_queues > 2 ? fs->conn.nb_queues - 1 : 1;
+
+	if (opts->nb_queues - opts->skip_queues > nb)
+		opts->skip_queues = opts->nb_queues - nb;
+}
+
 static int
 mount_connect(struct fe_fs *fs)
 {
@@ -162,9 +173,11 @@ mount_connect(struct fe_fs *fs)
 	if (wanted & ~fs->conn.features & FE_F_PACKED)
 		return -EOPNOTSUPP;
 
+	if (opts->fit_queues)
+		mount_fit_queues(fs);
 	mount_apply_features(fs);
 	rc = fe_conn_set_mem(&fs->conn, &fs->mem);
-	for (i = 0; i <= opts->nb_queues - opts->skip_queues && rc == 0; i++)
+	for (i = 0; i <= fe_fs_nb_queues(fs) && rc == 0; i++)
 		rc = fe_conn_ring_start(&fs->conn, i, &fs->queue[i].ring);
 	return rc;
 }
@@ -309,7 +322,7 @@ fe_fs_unmount(struct fe_fs *fs)
 	int rc;
 
 	rc = fe_fs_destroy(fs);
-	for (i = 0; i <= fs->opts.nb_queues - fs->opts.skip_queues && rc == 0; i++)
+	for (i = 0; i <= fe_fs_nb_queues(fs) && rc == 0; i++)
 		rc = fe_conn_ring_stop(&fs->conn, i, &base);
 	fe_fs_close(fs);
 	return rc;

@@ -60,6 +60,8 @@ int fe_write(struct fe_queue *q, uint64_t nodeid, uint64_t fh, const void *buf, 
 /** READ and WRITE of size bytes for fe_req_submit(); the payload is in data. */
 void fe_read_prepare(struct fe_req *req, uint64_t nodeid, uint64_t fh, uint32_t len, uint64_t off);
 void fe_write_prepare(struct fe_req *req, uint64_t nodeid, uint64_t fh, uint32_t len, uint64_t off);
+/** FSYNC, FDATASYNC with flags 1. */
+void fe_fsync_prepare(struct fe_req *req, uint64_t nodeid, uint64_t fh, uint32_t flags);
 
 int fe_opendir(struct fe_queue *q, uint64_t nodeid, uint64_t *fh);
 int fe_releasedir(struct fe_queue *q, uint64_t nodeid, uint64_t fh);
