@@ -14,19 +14,8 @@
 
 #include "busy.h"
 #include "load.h"
+#include "mount.h"
 #include "report.h"
-
-/* What Linux 6.1 offers in INIT, and what we can keep to; no DAX, no submounts. */
-#define LINUX_INIT_FLAGS                                                                           \
-	(FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_EXPORT_SUPPORT |          \
-			FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE |  \
-			FUSE_SPLICE_READ | FUSE_FLOCK_LOCKS | FUSE_HAS_IOCTL_DIR |                 \
-			FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |       \
-			FUSE_ASYNC_DIO | FUSE_WRITEBACK_CACHE | FUSE_NO_OPEN_SUPPORT |             \
-			FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV | FUSE_POSIX_ACL |             \
-			FUSE_ABORT_ERROR | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS |                  \
-			FUSE_NO_OPENDIR_SUPPORT | FUSE_EXPLICIT_INVAL_DATA |                       \
-			FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT | FUSE_INIT_EXT)
 
 #define NS_PER_MS   UINT64_C(1000000)
 #define PROGRESS_MS 1000
@@ -238,15 +227,9 @@ load_mount(struct load *load, const char *socket)
 	opts_front_end(load->opts, socket, &fe);
 	if (load->trace != NULL && load->trace->max_io > fe.max_io)
 		fe.max_io = (load->trace->max_io + FE_PAGE - 1) & ~(FE_PAGE - 1);
-	rc = fe_fs_connect(&load->fs, &fe);
+	rc = mount_as_linux(&load->fs, &fe);
 	if (rc < 0)
 		return rc;
-	load->fs.init_flags = LINUX_INIT_FLAGS;
-	rc = fe_fs_init(&load->fs);
-	if (rc < 0) {
-		fe_fs_close(&load->fs);
-		return rc;
-	}
 	if (load->server_pid == 0)
 		load->server_pid = peer_pid(&load->fs);
 	return 0;

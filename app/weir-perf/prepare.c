@@ -67,14 +67,6 @@ prepare_release(struct fe_req *req, uint32_t opcode, uint64_t nodeid, uint64_t f
 }
 
 int
-prepare_fsync(struct fe_req *req, uint64_t nodeid, uint64_t fh)
-{
-	const struct fuse_fsync_in in = { .fh = fh };
-
-	return prepare(req, FUSE_FSYNC, nodeid, &in, sizeof(in), NULL, 0);
-}
-
-int
 prepare_create(struct fe_req *req, uint64_t parent, const char *name)
 {
 	const struct fuse_create_in in = {

@@ -27,7 +27,6 @@ int prepare_truncate(struct fe_req *req, uint64_t nodeid, uint64_t size);
 int prepare_open(struct fe_req *req, uint32_t opcode, uint64_t nodeid, uint32_t flags);
 /** RELEASE or RELEASEDIR. */
 int prepare_release(struct fe_req *req, uint32_t opcode, uint64_t nodeid, uint64_t fh);
-int prepare_fsync(struct fe_req *req, uint64_t nodeid, uint64_t fh);
 int prepare_create(struct fe_req *req, uint64_t parent, const char *name);
 int prepare_mkdir(struct fe_req *req, uint64_t parent, const char *name);
 /** UNLINK or RMDIR. */

@@ -117,7 +117,8 @@ replay_prepare(struct load_task *task)
 	case TRACE_TRUNCATE:
 		return prepare_truncate(task->req, file->nodeid, line->len);
 	case TRACE_FSYNC:
-		return prepare_fsync(task->req, file->nodeid, handle_of(task, line));
+		fe_fsync_prepare(task->req, file->nodeid, handle_of(task, line), 0);
+		return TASK_SEND;
 	case TRACE_UNLINK:
 		return prepare_named(task->req, FUSE_UNLINK, parent, file->name);
 	case TRACE_MKDIR:
