@@ -62,6 +62,7 @@ any_runs(const struct floor *floor)
 static unsigned int
 rings_poll(struct floor *floor)
 {
+	bool packed = floor->features & FE_F_PACKED;
 	unsigned int nb = 0;
 	unsigned int i;
 
@@ -70,7 +71,7 @@ rings_poll(struct floor *floor)
 
 		if (!ring_runs(floor, ring))
 			continue;
-		nb += floor_poll(floor, ring);
+		nb += packed ? floor_poll_packed(floor, ring) : floor_poll_split(floor, ring);
 		if (ring->broken)
 			fprintf(stderr, "weir-perf: queue %u: the driver broke a rule\n", i);
 	}

@@ -14,6 +14,7 @@
 #include <linux/fuse.h>
 #include <linux/virtio_ring.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -22,6 +23,7 @@
 #define FLOOR_MAX_QUEUES 256
 #define FLOOR_MAX_SIZE   32768u /**< entries of a ring */
 #define FLOOR_MAX_SEGS   2048u /**< of one chain */
+#define FLOOR_BURST      32u /**< chains that are answered before the driver is told */
 
 struct floor_region {
 	uint64_t gpa;
@@ -30,13 +32,17 @@ struct floor_region {
 	uint8_t *va;
 };
 
+/**
+ * In a packed ring, avail and used are the driver's and the device's event structure, and last_avail
+ * is a slot, with the wrap counter in bit 15.
+ */
 struct floor_ring {
 	uint32_t size;
 	struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t last_avail;
-	uint16_t used_idx;
+	uint16_t used_idx; /**< split */
 	int kickfd;
 	int callfd;
 	bool enabled;
@@ -67,10 +73,48 @@ int floor_message(struct floor *floor);
 void floor_reset(struct floor *floor);
 
 /** Our address of guest memory, all of it in one region; NULL: there is none. */
-void *floor_at(const struct floor *floor, uint64_t gpa, uint64_t len);
+static inline void *
+floor_at(const struct floor *floor, uint64_t gpa, uint64_t len)
+{
+	unsigned int i;
 
-/** Serves what is in a ring. @return how many chains. */
-unsigned int floor_poll(struct floor *floor, struct floor_ring *ring);
+	for (i = 0; i < floor->nb_regions; i++) {
+		const struct floor_region *region = &floor->region[i];
+		uint64_t off = gpa - region->gpa;
+
+		if (off < region->size && len <= region->size - off)
+			return region->va + off;
+	}
+	return NULL;
+}
+
+/** Adds a descriptor to the chain in work. @return false: the driver broke a rule. */
+static inline bool
+floor_add(struct floor *floor, uint64_t gpa, uint32_t len, uint16_t flags)
+{
+	struct iovec *iov;
+
+	if (floor->nb_in + floor->nb_out == FLOOR_MAX_SEGS || (flags & VRING_DESC_F_INDIRECT))
+		return false;
+	if (flags & VRING_DESC_F_WRITE)
+		iov = &floor->out[floor->nb_out++];
+	else if (floor->nb_out == 0)
+		iov = &floor->in[floor->nb_in++];
+	else
+		return false;
+	iov->iov_base = floor_at(floor, gpa, len);
+	iov->iov_len = len;
+	return iov->iov_base != NULL;
+}
+
+/** Serves what is in a split ring. @return how many chains. */
+unsigned int floor_poll_split(struct floor *floor, struct floor_ring *ring);
+
+/** Serves what is in a packed ring. @return how many chains. */
+unsigned int floor_poll_packed(struct floor *floor, struct floor_ring *ring);
+
+/** Interrupts the driver. */
+void floor_call(const struct floor_ring *ring);
 
 /** Answers the chain in work. @return bytes written. */
 uint32_t floor_answer(struct floor *floor);

@@ -5,28 +5,11 @@
 
 #include "floor.h"
 
-#define BURST 32u
-
 struct table {
 	const struct vring_desc *desc;
 	uint32_t nb;
 	uint32_t first;
 };
-
-void *
-floor_at(const struct floor *floor, uint64_t gpa, uint64_t len)
-{
-	unsigned int i;
-
-	for (i = 0; i < floor->nb_regions; i++) {
-		const struct floor_region *region = &floor->region[i];
-		uint64_t off = gpa - region->gpa;
-
-		if (off < region->size && len <= region->size - off)
-			return region->va + off;
-	}
-	return NULL;
-}
 
 /* Where the descriptors of a chain are. */
 static bool
@@ -57,19 +40,9 @@ chain_read(struct floor *floor, const struct table *table)
 
 	floor->nb_in = 0;
 	floor->nb_out = 0;
-	for (nb = 0; nb < FLOOR_MAX_SEGS && nb < table->nb; nb++) {
-		struct iovec *iov;
-
+	for (nb = 0; nb < table->nb; nb++) {
 		desc = table->desc[at];
-		if (desc.flags & VRING_DESC_F_WRITE)
-			iov = &floor->out[floor->nb_out++];
-		else if (floor->nb_out == 0)
-			iov = &floor->in[floor->nb_in++];
-		else
-			return false;
-		iov->iov_base = floor_at(floor, desc.addr, desc.len);
-		iov->iov_len = desc.len;
-		if (iov->iov_base == NULL || (desc.flags & VRING_DESC_F_INDIRECT))
+		if (!floor_add(floor, desc.addr, desc.len, desc.flags))
 			return false;
 		if ((desc.flags & VRING_DESC_F_NEXT) == 0)
 			return true;
@@ -80,10 +53,19 @@ chain_read(struct floor *floor, const struct table *table)
 	return false;
 }
 
+void
+floor_call(const struct floor_ring *ring)
+{
+	const uint64_t one = 1;
+
+	/* A full counter of the eventfd has told enough. */
+	if (ring->callfd >= 0 && write(ring->callfd, &one, sizeof(one)) < 0)
+		return;
+}
+
 static void
 ring_notify(const struct floor *floor, const struct floor_ring *ring, uint16_t old)
 {
-	const uint64_t one = 1;
 	uint16_t event;
 	bool wanted;
 
@@ -96,9 +78,8 @@ ring_notify(const struct floor *floor, const struct floor_ring *ring, uint16_t o
 		wanted = (__atomic_load_n(&ring->avail->flags, __ATOMIC_RELAXED) &
 					 VRING_AVAIL_F_NO_INTERRUPT) == 0;
 	}
-	/* A full counter of the eventfd has told enough. */
-	if (wanted && ring->callfd >= 0 && write(ring->callfd, &one, sizeof(one)) < 0)
-		return;
+	if (wanted)
+		floor_call(ring);
 }
 
 /* Looks ahead: what the driver wrote is in another CPU's cache. */
@@ -124,14 +105,14 @@ burst_prefetch(struct table *table, unsigned int nb, const struct floor *floor)
 }
 
 unsigned int
-floor_poll(struct floor *floor, struct floor_ring *ring)
+floor_poll_split(struct floor *floor, struct floor_ring *ring)
 {
 	uint16_t idx = __atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE);
 	unsigned int nb = (uint16_t)(idx - ring->last_avail);
 	uint16_t mask = ring->size - 1;
 	uint16_t old = ring->used_idx;
-	struct table table[BURST];
-	uint16_t head[BURST];
+	struct table table[FLOOR_BURST];
+	uint16_t head[FLOOR_BURST];
 	unsigned int i;
 
 	if (nb == 0)
@@ -140,8 +121,8 @@ floor_poll(struct floor *floor, struct floor_ring *ring)
 		ring->broken = true;
 		return 0;
 	}
-	if (nb > BURST)
-		nb = BURST;
+	if (nb > FLOOR_BURST)
+		nb = FLOOR_BURST;
 	for (i = 0; i < nb; i++) {
 		head[i] = ring->avail->ring[(ring->last_avail + i) & mask];
 		if (head[i] >= ring->size || !table_find(floor, ring, head[i], &table[i])) {

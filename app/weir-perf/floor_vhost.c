@@ -9,7 +9,8 @@
 
 #include "floor.h"
 
-#define FLOOR_FEATURES (FE_F_INDIRECT | FE_F_EVENT_IDX | FE_F_VHOST_USER | FE_F_VERSION_1)
+#define FLOOR_FEATURES                                                                             \
+	(FE_F_INDIRECT | FE_F_EVENT_IDX | FE_F_VHOST_USER | FE_F_VERSION_1 | FE_F_PACKED)
 #define FLOOR_PROTOCOL (FE_P_MQ | FE_P_REPLY_ACK)
 
 struct message {
@@ -182,16 +183,22 @@ static int
 set_addr(struct floor *floor, const struct fe_msg_addr *addr)
 {
 	struct floor_ring *ring = ring_of(floor, addr->index);
+	bool packed = floor->features & FE_F_PACKED;
 
 	if (ring == NULL || ring->size == 0)
 		return -EPROTO;
-	ring->avail = user_at(floor, addr->avail, 6 + 2 * ring->size, 2);
-	ring->used = user_at(floor, addr->used, 6 + 8 * ring->size, 4);
+	ring->avail = user_at(floor, addr->avail, packed ? 4 : 6 + 2 * ring->size, packed ? 4 : 2);
+	ring->used = user_at(floor, addr->used, packed ? 4 : 6 + 8 * ring->size, 4);
 	ring->desc = user_at(floor, addr->desc, 16 * ring->size, 16);
 	if (ring->avail == NULL || ring->used == NULL || ring->desc == NULL)
 		return -EFAULT;
+	/* This thread polls and needs no kick. */
+	if (packed) {
+		*(uint32_t *)(void *)ring->used = VRING_PACKED_EVENT_FLAG_DISABLE << 16;
+		return 0;
+	}
 	ring->used_idx = ring->used->idx;
-	/* This thread polls: without event index, a kick is not needed; with, it never moves. */
+	/* With event index this says nothing, but then the index never moves. */
 	ring->used->flags = VRING_USED_F_NO_NOTIFY;
 	return 0;
 }
@@ -222,6 +229,9 @@ ring_stop(struct floor *floor, const struct message *msg)
 	if (ring == NULL)
 		return -EPROTO;
 	state.num = ring->last_avail;
+	/* What was read has been answered. */
+	if (floor->features & FE_F_PACKED)
+		state.num |= (uint32_t)ring->last_avail << 16;
 	fd_close(&ring->kickfd);
 	ring->desc = NULL;
 	return message_answer(floor, msg, &state, sizeof(state));

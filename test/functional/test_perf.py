@@ -278,8 +278,9 @@ def test_the_floor_answers_every_workload():
 
 
 @pytest.mark.parametrize('driver', [
-    ('--queues', '2'), ('--event',), ('--no-indirect',), ('--no-event-idx', '--event')],
-    ids=' '.join)
+    ('--queues', '2'), ('--event',), ('--no-indirect',), ('--no-event-idx', '--event'),
+    ('--packed',), ('--packed', '--event'), ('--packed', '--no-indirect', '--ring-size', '128'),
+    ('--packed', '--no-event-idx', '--event')], ids=' '.join)
 def test_the_floor_serves_any_driver(driver):
     got = perf_json('--server', FLOOR, *SMALL, '--ops', 1000, *driver, MIX)
     assert (got['ops'], got['errors']) == (1000, 0)
