@@ -11,6 +11,8 @@
 #include "device.h"
 
 #define QUEUE_BURST 32
+/* So many chains are served before a driver that polls may see the answers. */
+#define QUEUE_PUBLISH 8
 /* How soon a sleeping worker looks again whether a pool has a request for a chain. */
 #define QUEUE_STARVED_MS 1
 #define BROKEN_QUIET_NS  60000000000ULL
@@ -199,6 +201,8 @@ queue_poll(struct weir_poller *poller)
 			break;
 		}
 		done++;
+		if (done % QUEUE_PUBLISH == 0)
+			weir_vq_publish(&q->vq);
 		if (rc == -ENOBUFS) {
 			weir_counter_add(&q->counters.overlong, 1);
 			weir_vq_push(&q->vq, chain.head, 0);

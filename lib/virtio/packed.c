@@ -197,7 +197,7 @@ packed_unpop(struct weir_vq *vq)
 /*
  * A driver reads used entries in their order and no further than to the first that is not there yet.
  * All of a batch but the first may therefore get their flags at once: nobody looks at them before
- * packed_flush() writes those of the first.
+ * packed_publish() writes those of the first.
  */
 void WEIR_ON_WORKER
 packed_push(struct weir_vq *vq, uint16_t id, uint32_t bytes)
@@ -210,13 +210,13 @@ packed_push(struct weir_vq *vq, uint16_t id, uint32_t bytes)
 	RTE_ASSERT(slots > 0 && slots <= vq->nb_taken);
 	desc->id = id;
 	desc->len = bytes;
-	if (vq->nb_staged == 0)
+	if (vq->used_idx == vq->used_seen)
 		vq->first_flags = flags;
 	else
 		__atomic_store_n(&desc->flags, flags, __ATOMIC_RELAXED);
 	vq->slots[id] = 0;
 	vq->nb_taken -= slots;
-	vq->nb_staged += slots;
+	vq->nb_untold += slots;
 	vq->used_idx = place_forth(vq, vq->used_idx, slots);
 	vq->stats.used++;
 }
@@ -232,28 +232,24 @@ packed_passed(const struct weir_vq *vq, uint16_t event, uint32_t staged)
 	return (uint16_t)((vq->used_idx & PLACE_SLOT) - slot - 1) < staged;
 }
 
-bool WEIR_ON_WORKER
-packed_flush(struct weir_vq *vq)
+void WEIR_ON_WORKER
+packed_publish(struct weir_vq *vq)
 {
-	uint32_t staged = vq->nb_staged;
-	uint32_t event;
-
 	/* Pairs with the driver's read barrier behind reading these flags: the batch comes first. */
 	__atomic_store_n(&packed_desc(vq, vq->used_seen)->flags, vq->first_flags, __ATOMIC_RELEASE);
-	vq->used_seen = vq->used_idx;
-	vq->nb_staged = 0;
-	/*
-	 * Pairs with the driver's full barrier between asking for an interrupt and looking at the
-	 * flags once more: it sees our entries, or we see its wish. Place and flags of the wish are
-	 * read as one, for it may be changing.
-	 */
-	atomic_thread_fence(memory_order_seq_cst);
-	event = __atomic_load_n((const uint32_t *)vq->avail, __ATOMIC_RELAXED);
+}
+
+bool WEIR_ON_WORKER
+packed_wants_interrupt(const struct weir_vq *vq)
+{
+	/* Place and flags of the wish are read as one, for it may be changing. */
+	uint32_t event = __atomic_load_n((const uint32_t *)vq->avail, __ATOMIC_RELAXED);
+
 	switch (event >> 16 & 3) {
 	case VRING_PACKED_EVENT_FLAG_DISABLE:
 		return false;
 	case VRING_PACKED_EVENT_FLAG_DESC:
-		return !vq->event_idx || packed_passed(vq, event, staged);
+		return !vq->event_idx || packed_passed(vq, event, vq->nb_untold);
 	default:
 		return true;
 	}

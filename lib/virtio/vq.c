@@ -320,31 +320,38 @@ weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t bytes)
 	used->ring[vq->used_idx & (vq->size - 1)] =
 			(struct vring_used_elem){ .id = head, .len = bytes };
 	vq->used_idx++;
+	vq->nb_untold++;
 	vq->stats.used++;
 }
 
-/* @return true when an interrupt is wanted. */
-static bool WEIR_ON_WORKER
-vq_publish(struct weir_vq *vq)
+void WEIR_ON_WORKER
+weir_vq_publish(struct weir_vq *vq)
+{
+	struct vring_used *used = vq->used;
+
+	/* A whole turn of a packed ring would change the wrap counter. */
+	if (vq->used_idx == vq->used_seen)
+		return;
+	/* Pairs with the driver's read barrier behind reading used->idx: entries come first. */
+	if (vq->packed)
+		packed_publish(vq);
+	else
+		__atomic_store_n(&used->idx, vq->used_idx, __ATOMIC_RELEASE);
+	vq->used_seen = vq->used_idx;
+}
+
+/* Does the driver want to be told of what was published since it was asked last? */
+static bool
+vq_wants_interrupt(const struct weir_vq *vq)
 {
 	const struct vring_avail *avail = vq->avail;
-	uint16_t staged = vq->used_idx - vq->used_seen;
-	struct vring_used *used = vq->used;
 	uint16_t event;
 
-	/* Pairs with the driver's read barrier behind reading used->idx: entries come first. */
-	__atomic_store_n(&used->idx, vq->used_idx, __ATOMIC_RELEASE);
-	vq->used_seen = vq->used_idx;
-	/*
-	 * Pairs with the driver's full barrier between asking for an interrupt and looking at
-	 * used->idx once more: it sees our entries, or we see its wish.
-	 */
-	atomic_thread_fence(memory_order_seq_cst);
 	if (!vq->event_idx)
 		return !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) &
 				VRING_AVAIL_F_NO_INTERRUPT);
 	event = __atomic_load_n(vq_used_event(vq), __ATOMIC_RELAXED);
-	return (uint16_t)(vq->used_idx - event - 1) < staged;
+	return (uint16_t)(vq->used_idx - event - 1) < vq->nb_untold;
 }
 
 bool WEIR_ON_WORKER
@@ -352,10 +359,16 @@ weir_vq_flush(struct weir_vq *vq)
 {
 	bool wanted;
 
-	/* A whole turn of a packed ring would change the wrap counter. */
-	if (vq->used_idx == vq->used_seen)
+	if (vq->nb_untold == 0)
 		return false;
-	wanted = vq->packed ? packed_flush(vq) : vq_publish(vq);
+	weir_vq_publish(vq);
+	/*
+	 * Pairs with the driver's full barrier between asking for an interrupt and looking once more
+	 * at what was published: it sees our entries, or we see its wish.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
+	wanted = vq->packed ? packed_wants_interrupt(vq) : vq_wants_interrupt(vq);
+	vq->nb_untold = 0;
 	if (wanted)
 		vq->stats.interrupts++;
 	else

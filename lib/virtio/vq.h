@@ -103,8 +103,10 @@ uint32_t packed_distance(const struct weir_vring_cfg *cfg);
 int WEIR_ON_WORKER packed_pop(struct weir_vq *vq, struct vq_walk *walk);
 void WEIR_ON_WORKER packed_unpop(struct weir_vq *vq);
 void WEIR_ON_WORKER packed_push(struct weir_vq *vq, uint16_t id, uint32_t bytes);
-/* Publishes; there is something to. @return true when an interrupt is wanted. */
-bool WEIR_ON_WORKER packed_flush(struct weir_vq *vq);
+/* There is something to publish. */
+void WEIR_ON_WORKER packed_publish(struct weir_vq *vq);
+/* For any of the nb_untold slots. */
+bool WEIR_ON_WORKER packed_wants_interrupt(const struct weir_vq *vq);
 /* Asks for the kick. @return true when there are entries already. */
 bool WEIR_ON_WORKER packed_arm(struct weir_vq *vq);
 void packed_suppress_kicks(const struct weir_vq *vq);

@@ -101,15 +101,15 @@ struct weir_vq {
 	/* The worker's. */
 	uint16_t last_avail; /**< next avail entry to take */
 	uint16_t used_idx; /**< next used entry to write */
-	uint16_t used_seen; /**< used index that the last flush published */
+	uint16_t used_seen; /**< used index that was published last */
 	uint16_t avail_seen; /**< avail index read last; split only */
 	bool armed;
+	uint32_t nb_untold; /**< used entries since the last flush; packed: their slots */
 	enum weir_vq_error error; /**< not OK: broken, pops nothing until the next start */
 	struct weir_vq_stats stats;
 	/* The worker's, on a packed ring. */
-	uint16_t first_flags; /**< of the first staged entry, which publish the whole batch */
+	uint16_t first_flags; /**< of the first staged entry, which publish all staged ones */
 	uint16_t popped; /**< id of the chain that was popped last */
-	uint32_t nb_staged; /**< slots of the used entries since the last flush */
 	uint32_t nb_taken; /**< slots of chains that were not given back */
 	uint16_t slots[WEIR_VQ_MAX_SIZE]; /**< of a chain, by id; 0: the id is free */
 };
@@ -153,8 +153,14 @@ void WEIR_ON_WORKER weir_vq_unpop(struct weir_vq *vq);
 void WEIR_ON_WORKER weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t bytes);
 
 /**
- * Publishes staged entries. @return true when the driver wants an interrupt for them (virtio 1.2,
- * sections 2.7.7, 2.7.10 and 2.8.10): the caller signals it.
+ * Lets a driver see the staged entries that looks by itself: it can work on the first answers of a
+ * batch while we work on the others. weir_vq_flush() must follow before the caller rests.
+ */
+void WEIR_ON_WORKER weir_vq_publish(struct weir_vq *vq);
+
+/**
+ * Publishes staged entries. @return true when the driver wants an interrupt for those since the last
+ * flush (virtio 1.2, sections 2.7.7, 2.7.10 and 2.8.10): the caller signals it.
  */
 bool WEIR_ON_WORKER weir_vq_flush(struct weir_vq *vq);
 

@@ -81,6 +81,8 @@ serve(struct guest_ring *ring, struct weir_vq *vq, uint32_t max_segs, uint32_t u
 		/* A packed ring's first slot may be offered twice before it is seen as used. */
 		CHECK(++taken <= ring->cfg.size + vq->packed);
 		weir_vq_push(vq, chain.head, chain.out_bytes);
+		if (taken % 4 == 0)
+			weir_vq_publish(vq);
 	}
 	CHECK((vq->error == WEIR_VQ_OK) == (rc == 0));
 	weir_vq_flush(vq);

@@ -253,6 +253,34 @@ packed_batch_is_seen_by_its_first_entry(void **state)
 	assert_int_equal(vq.stats.interrupts, 1);
 }
 
+/*
+ * A driver that polls sees answers early; one that sleeps is told of all of them by the flush, be it
+ * that the ring has come round twice and stands where it stood.
+ */
+static void WEIR_ON_WORKER
+packed_publish_tells_nobody(void **state)
+{
+	uint16_t i;
+
+	start(4, EVENT, TURN | 2);
+	ring.driver->off_wrap = TURN | 2;
+	ring.driver->flags = VRING_PACKED_EVENT_FLAG_DESC;
+	for (i = 0; i < 8; i++) {
+		guest_packed_offer(&ring, &one, 1, i % 4);
+		assert_pops(i % 4, 1);
+		weir_vq_push(&vq, i % 4, i);
+		weir_vq_publish(&vq);
+		assert_used(i % 4, i, 1);
+		assert_null(guest_packed_used(&ring));
+		/* The driver sleeps before the last. */
+		if (i == 6)
+			ring.driver->off_wrap = ring.used;
+	}
+	assert_true(weir_vq_flush(&vq));
+	assert_false(weir_vq_flush(&vq));
+	assert_int_equal(vq.stats.interrupts, 1);
+}
+
 static void WEIR_ON_WORKER
 packed_flush_obeys_driver_event(void **state)
 {
@@ -550,6 +578,7 @@ main(void)
 		cmocka_unit_test(packed_pop_too_many_segments_takes_the_chain),
 		cmocka_unit_test(packed_turns_keep_both_sides_together),
 		cmocka_unit_test(packed_batch_is_seen_by_its_first_entry),
+		cmocka_unit_test(packed_publish_tells_nobody),
 		cmocka_unit_test(packed_flush_obeys_driver_event),
 		cmocka_unit_test(packed_kicks_come_only_while_armed),
 		cmocka_unit_test(packed_monitor_waits_for_the_next_slot),

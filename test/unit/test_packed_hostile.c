@@ -181,6 +181,8 @@ serve(struct guest_packed *ring, struct weir_vq *vq, uint64_t *full)
 		while (held.nb > 0 && !holds && one_in(2))
 			answer_any(vq, &held);
 		if (one_in(4))
+			weir_vq_publish(vq);
+		if (one_in(4))
 			weir_vq_flush(vq);
 	}
 	while (held.nb > 0)

@@ -605,6 +605,28 @@ vq_push_is_seen_after_flush(void **state)
 	assert_int_equal(vq.stats.suppressed, 0);
 }
 
+/* A driver that polls sees answers early; one that sleeps is told of all of them by the flush. */
+static void WEIR_ON_WORKER
+vq_publish_tells_nobody(void **state)
+{
+	uint32_t i;
+
+	start(16, EVENT, 0xfffe);
+	fill_simple();
+	*guest_ring_used_event(&ring) = 0xfffe;
+	for (i = 0; i < 3; i++) {
+		guest_ring_offer(&ring, i);
+		assert_int_equal(pop(), 1);
+		weir_vq_push(&vq, i, 0);
+		weir_vq_publish(&vq);
+		assert_int_equal(ring.used->idx, (uint16_t)(0xffff + i));
+	}
+	assert_true(weir_vq_flush(&vq));
+	assert_false(weir_vq_flush(&vq));
+	assert_int_equal(vq.stats.interrupts, 1);
+	assert_int_equal(vq.stats.suppressed, 0);
+}
+
 static void WEIR_ON_WORKER
 vq_flush_obeys_no_interrupt_flag(void **state)
 {
@@ -788,6 +810,7 @@ main(void)
 		cmocka_unit_test(vq_errors_have_names),
 		cmocka_unit_test(vq_unpop_reads_the_chain_anew),
 		cmocka_unit_test(vq_push_is_seen_after_flush),
+		cmocka_unit_test(vq_publish_tells_nobody),
 		cmocka_unit_test(vq_flush_obeys_no_interrupt_flag),
 		cmocka_unit_test(vq_flush_obeys_event_index),
 		cmocka_unit_test(vq_event_index_kicks_only_while_armed),
