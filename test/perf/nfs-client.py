@@ -10,6 +10,7 @@ judged: machines are noisy, and only ratios of one run mean anything.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -43,6 +44,17 @@ TRIES = 5  # on a machine so busy that nothing happened in the time of a run
 CALLS = 3  # where Device._now() has them
 
 
+@contextlib.contextmanager
+def elsewhere():
+    """What is started meanwhile keeps off the client's CPU."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {OTHER_CPU})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
 def run_client(server, client, case, ms):
     """One run of weir-nfs-bench."""
     _, size, depth, write, _ = case
@@ -71,7 +83,8 @@ class Device:
     def __init__(self, server):
         weirtest.lcores = lambda: f'0@{OTHER_CPU},1@{CLIENT_CPU}'
         self.server = server
-        self.weir = weirtest.Weir('--idle', 'poll')
+        # Between its runs the worker leaves the CPU to the others.
+        self.weir = weirtest.Weir('--idle', 'adaptive')
         self.weir.start_transport()
         self.weir.rpc('fsdev_nfs_create', name='nfs0', **server.params('/mem'))
         self.sock = self.weir.add_device('nfs', 'nfs0', queues=1, queue_size=RING)
@@ -94,7 +107,16 @@ class Device:
                 sum(self.server.cpu_seconds()))
 
     def run(self, case, ms):
-        """One run. The front end writes the file before its load begins."""
+        """One run, polling."""
+        self.weir.rpc('weir_set_worker_idle', policy='poll')
+        try:
+            with elsewhere():
+                return self._load(case, ms)
+        finally:
+            self.weir.rpc('weir_set_worker_idle', policy='adaptive')
+
+    def _load(self, case, ms):
+        """The front end writes the file before its load begins."""
         _, size, depth, write, _ = case
         proc = 'WRITE' if write else 'READ'
         start = self._now(proc)[CALLS]
@@ -122,29 +144,23 @@ class Device:
 def measure(args):
     """All runs: (case, client) -> list."""
     runs = {}
-    with ganesha.Ganesha(mem=True, start=False) as server:
-        own = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {OTHER_CPU})
-        server.start()
-        port = server.params()
-        subprocess.run([BENCH, 'fill', '--export', '/mem', '--port', str(port['port']),
-                        '--mount-port', str(port['mount_port'])], check=True)
-        os.sched_setaffinity(0, own)
+    with ganesha.Ganesha(mem=True, start=False) as server, contextlib.ExitStack() as stack:
+        with elsewhere():
+            server.start()
+            port = server.params()
+            subprocess.run([BENCH, 'fill', '--export', '/mem', '--port', str(port['port']),
+                            '--mount-port', str(port['mount_port'])], check=True)
+        device = Device(server)
+        stack.callback(device.close)
         for run in range(args.runs):
             for case in CASES:
-                for client in (LIBNFS, WEIR) + (() if case[3] else (LIBNFS_RAW,)):
+                # weir's two are neighbours: their ratio counts, too.
+                clients = (LIBNFS,) + (() if case[3] else (LIBNFS_RAW,)) + (WEIR, DEVICE)
+                for client in clients:
                     print(f'run {run + 1} of {args.runs}: {case[0]}, {client}', file=sys.stderr)
-                    runs.setdefault((case[0], client), []).append(
-                        run_client(server, client, case, args.ms))
-        # Apart from the others: its worker polls on the client's CPU.
-        device = Device(server)
-        try:
-            for run in range(args.runs):
-                for case in CASES:
-                    print(f'run {run + 1} of {args.runs}: {case[0]}, {DEVICE}', file=sys.stderr)
-                    runs.setdefault((case[0], DEVICE), []).append(device.run(case, args.ms))
-        finally:
-            device.close()
+                    got = (device.run(case, args.ms) if client == DEVICE else
+                           run_client(server, client, case, args.ms))
+                    runs.setdefault((case[0], client), []).append(got)
     return runs
 
 
