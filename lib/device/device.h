@@ -28,6 +28,7 @@
 #include "weir_loop.h"
 #include "weir_rpc.h"
 #include "weir_stats.h"
+#include "weir_trace.h"
 #include "weir_transport.h"
 #include "weir_virtio.h"
 #include "weir_worker.h"

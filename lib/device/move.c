@@ -125,6 +125,7 @@ move_arrive(struct weir_msg *msg)
 	atomic_store(&q->holder, weir_worker_self());
 	q->pinned = true;
 	device_queue_route(q);
+	weir_trace(queue_move, q->dev->name, q->index, weir_worker_lcore(weir_worker_self()));
 	if (q->up) {
 		device_place_add(q);
 		/* A kick that nobody has read is an event again. */

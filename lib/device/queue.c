@@ -28,6 +28,7 @@ queue_signal(struct device_queue *q)
 	if (!weir_vq_flush(&q->vq))
 		return;
 	weir_counter_add(&q->counters.interrupts, 1);
+	weir_trace(queue_interrupt, q->dev->name, q->index);
 	q->dev->tport->driver->ops->vq_call(q->tdev, q->index);
 }
 
@@ -137,6 +138,7 @@ static void WEIR_ON_WORKER
 queue_broken(struct device_queue *q)
 {
 	weir_counter_add(&q->counters.broken, 1);
+	weir_trace(queue_broken, q->dev->name, q->index, q->vq.error);
 	atomic_store(&q->error, (uint32_t)q->vq.error);
 	if (atomic_exchange(&q->broken_posted, true))
 		return;

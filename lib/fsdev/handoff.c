@@ -32,6 +32,7 @@
 #include <rte_ring.h>
 
 #include "weir_stats.h"
+#include "weir_trace.h"
 
 #include "fsdev.h"
 #include "handoff.h"
@@ -113,8 +114,10 @@ out_flush(struct handoff *h, struct handoff_out *out)
 	} while (sent == n && out->head != NULL);
 	if (out->head == NULL)
 		out->tail = &out->head;
-	if (all > 0)
+	if (all > 0) {
+		weir_trace(handoff_send, out->ring->name, all);
 		weir_worker_wake(out->peer);
+	}
 	return all;
 }
 
@@ -147,6 +150,8 @@ handoff_take(struct handoff *h, struct rte_ring *ring, void *burst[HANDOFF_BURST
 	for (unsigned int i = 0; i < n; i++)
 		rte_prefetch0(burst[i]);
 	weir_counter_add(&h->bursts_received, n > 0);
+	if (n > 0)
+		weir_trace(handoff_take, ring->name, n);
 	return n;
 }
 

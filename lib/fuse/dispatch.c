@@ -411,6 +411,7 @@ weir_fuse_submit(struct weir_fuse_session *sess, struct weir_fuse_req *req)
 		return 0;
 	}
 	fuse_take_header(req, &head);
+	weir_trace(fuse_begin, head.unique, head.opcode, head.nodeid);
 	left = in.left;
 	rc = fuse_check_header(req, &head, left);
 	if (rc == 0)

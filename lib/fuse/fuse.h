@@ -17,6 +17,7 @@
 #include "weir_loop.h"
 #include "weir_stats.h"
 #include "weir_table.h"
+#include "weir_trace.h"
 #include "weir_worker.h"
 
 #include "fuse_wire.h"

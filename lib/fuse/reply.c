@@ -13,6 +13,7 @@
 static void WEIR_ON_WORKER
 fuse_ended(struct weir_fuse_req *req)
 {
+	weir_trace(fuse_end, req->unique, (uint32_t)req->opcode, req->error, req->out_done);
 	fuse_stats_end(req);
 	req->state = FUSE_REQ_ENDED;
 	if ((req->flags & FUSE_REQ_DETACHED) == 0)

@@ -159,6 +159,7 @@ sunrpc_msg_done(struct sunrpc_msg *msg, int rc, struct weir_xdr_dec *results)
 	struct weir_sunrpc_proc_stats *stats = &msg->client->stats[msg->proc];
 	struct weir_sunrpc_call *call = msg->call;
 
+	weir_trace(rpc_end, msg->xid, msg->proc, rc);
 	weir_counter_add(rc == 0 ? &stats->replies : &stats->errors, 1);
 	if (msg->detached)
 		call->placed = 0;

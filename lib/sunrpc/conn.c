@@ -68,6 +68,7 @@ conn_hand(struct sunrpc_conn *conn, struct sunrpc_msg *msg)
 	if (msg_is_bulk(msg))
 		conn->xprt->nb_bulk++;
 	conn->more = true;
+	weir_trace(rpc_call, msg->xid, msg->proc, msg->call->resent);
 	conn->xprt->ops->send(conn->xprt, &msg->out);
 }
 
@@ -105,6 +106,7 @@ conn_down(struct sunrpc_conn *conn, int error)
 	if (conn->state == SUNRPC_UP && conn->nb_calls == 0 &&
 			client->now - conn->heard_tsc > BACKOFF_MAX_MS * client->tsc_per_ms)
 		conn->backoff_ms = 0;
+	weir_trace(connection_down, conn, error, conn->nb_calls);
 	conn->state = SUNRPC_DOWN;
 	conn->replying = NULL;
 	conn->more = false;
@@ -185,6 +187,7 @@ conn_connected(void *arg)
 	struct sunrpc_msg *msg;
 
 	weir_role_assume_worker();
+	weir_trace(connection_up, conn, conn->nb_calls);
 	conn->state = SUNRPC_UP;
 	conn->heard_tsc = conn->client->now;
 	conn->retry_tsc = 0;

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "weir_sunrpc.h"
+#include "weir_trace.h"
 #include "weir_xprt_driver.h"
 
 /** Bytes of an RPC call's header with the largest credential. */

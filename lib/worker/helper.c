@@ -14,6 +14,7 @@
 #include <rte_lcore.h>
 
 #include "weir_helper.h"
+#include "weir_trace.h"
 
 #define HELPERS_MAX 1024
 
@@ -153,7 +154,9 @@ helper_main(void *arg)
 			break;
 		if (job == NULL)
 			continue;
+		weir_trace(helper_begin, h->name, job);
 		job->run(job);
+		weir_trace(helper_end, h->name, job);
 
 		/* Once the pool is stopping, the job's owner may be gone: nobody is told. */
 		pthread_mutex_lock(&h->lock);

@@ -130,9 +130,13 @@ idle_sleep(struct weir_worker *w)
 	atomic_thread_fence(memory_order_seq_cst); /* pairs with weir_worker_wake() */
 	if (rte_ring_empty(w->mailbox) && !atomic_load_explicit(&w->stop, memory_order_relaxed) &&
 			idle_arm(w)) {
+		const int ms = idle_sleep_ms(w);
+
+		weir_trace(worker_sleep, w->lcore, ms);
 		rte_rcu_qsbr_thread_offline(qsbr, w->index);
-		n = epoll_wait(w->epfd, ev, RTE_DIM(ev), idle_sleep_ms(w));
+		n = epoll_wait(w->epfd, ev, RTE_DIM(ev), ms);
 		rte_rcu_qsbr_thread_online(qsbr, w->index);
+		weir_trace(worker_wake, w->lcore, n);
 		slept = true;
 	}
 	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);

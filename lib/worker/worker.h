@@ -18,6 +18,7 @@
 #include <rte_ring.h>
 
 #include "weir_stats.h"
+#include "weir_trace.h"
 #include "weir_worker.h"
 
 /* Idle pollers that a round polls all the same: what a worker has few of is never parked. */
