@@ -10,6 +10,7 @@
  * where cached state answers, on a helper thread (run), and back on the worker (finish).
  */
 
+#include <fcntl.h>
 #include <liburing.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -115,6 +116,12 @@ struct aio_fs {
 	struct weir_timer timer;
 	char *root_path;
 	int rc;
+};
+
+/** struct file_handle with room for bytes. */
+union aio_handle {
+	struct file_handle fh;
+	uint8_t bytes[sizeof(struct file_handle) + AIO_HANDLE_MAX];
 };
 
 /** Private bytes of a node. */
@@ -297,18 +304,8 @@ void WEIR_ON_HELPER aio_fd_put_now(struct aio_fdtable *table, uint64_t slot);
 uint32_t WEIR_ON_CONTROL aio_fd_claim(uint32_t wanted);
 void WEIR_ON_CONTROL aio_fd_unclaim(uint32_t nb);
 
-/* node.c */
+/* find.c */
 
-/** Directory /proc/self/fd, to open anew what a path descriptor names. */
-extern int aio_proc_fd;
-void aio_fd_name(int fd, char name[16]);
-
-int aio_name_check(const char *name);
-/**
- * Opens one name in a directory: no symbolic link is followed, nothing outside is reached.
- * @return the descriptor, or -errno; -EAGAIN with RESOLVE_CACHED: it would have to block.
- */
-int aio_openat(int dirfd, const char *name, uint64_t flags, uint64_t mode, uint64_t resolve);
 /** Attributes, and identity, of an open descriptor. flags: AT_STATX_. found->slot is untouched. */
 int aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr);
 int
@@ -324,6 +321,19 @@ int WEIR_ON_HELPER aio_find(struct aio_fs *fs, int dirfd, const char *name, stru
 /** All of that without blocking; -EAGAIN: ask a helper. */
 int WEIR_ON_WORKER aio_find_cached(struct aio_fs *fs, int dirfd, const char *name,
 		struct aio_found *found, struct weir_attr *attr);
+
+/* node.c */
+
+/** Directory /proc/self/fd, to open anew what a path descriptor names. */
+extern int aio_proc_fd;
+void aio_fd_name(int fd, char name[16]);
+
+int aio_name_check(const char *name);
+/**
+ * Opens one name in a directory: no symbolic link is followed, nothing outside is reached.
+ * @return the descriptor, or -errno; -EAGAIN with RESOLVE_CACHED: it would have to block.
+ */
+int aio_openat(int dirfd, const char *name, uint64_t flags, uint64_t mode, uint64_t resolve);
 /** The node of what was found; takes over found->slot unless -EAGAIN. */
 int WEIR_ON_WORKER aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev,
 		struct aio_found *found, struct weir_node **out);
