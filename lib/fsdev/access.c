@@ -115,6 +115,12 @@ weir_node_make(struct weir_fsdev *dev, const uint64_t key[2], uint32_t type,
 	return fsdev_nodes_make(dev->nodes, key, type, init, arg, out, made);
 }
 
+struct weir_node *WEIR_ON_WORKER
+weir_node_find(struct weir_fsdev *dev, const uint64_t key[2])
+{
+	return fsdev_nodes_find(dev->nodes, key);
+}
+
 uint64_t
 weir_node_id(const struct weir_fsdev *dev, const struct weir_node *node)
 {

@@ -221,6 +221,14 @@ nodes_search(struct fsdev_nodes *nodes, uint32_t link, const uint64_t key[2])
 	return NULL;
 }
 
+struct weir_node *
+fsdev_nodes_find(struct fsdev_nodes *nodes, const uint64_t key[2])
+{
+	/* Acquire shows the whole node, as in fsdev_nodes_make(). */
+	return nodes_search(
+			nodes, __atomic_load_n(nodes_bucket(nodes, key), __ATOMIC_ACQUIRE), key);
+}
+
 /* A complete record of our own, in no chain yet. */
 static int
 nodes_alloc(struct fsdev_nodes *nodes, const uint64_t key[2], uint32_t type,

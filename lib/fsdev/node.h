@@ -38,6 +38,9 @@ int fsdev_nodes_make(struct fsdev_nodes *nodes, const uint64_t key[2], uint32_t 
 		int (*init)(struct weir_node *node, void *arg), void *arg, struct weir_node **out,
 		bool *made);
 
+/* As weir_node_find(). */
+struct weir_node *fsdev_nodes_find(struct fsdev_nodes *nodes, const uint64_t key[2]);
+
 /* As weir_node_id(), weir_node_get(), weir_node_ref() and weir_node_put(). */
 uint64_t fsdev_nodes_id(const struct fsdev_nodes *nodes, const struct weir_node *node);
 struct weir_node *fsdev_nodes_get(struct fsdev_nodes *nodes, uint64_t id);

@@ -175,6 +175,9 @@ int WEIR_ON_WORKER weir_node_make(struct weir_fsdev *dev, const uint64_t key[2],
 		int (*init)(struct weir_node *node, void *arg), void *arg, struct weir_node **out,
 		bool *made);
 
+/** The node of a key, with a reference; NULL where there is none. Lock-free. */
+struct weir_node *WEIR_ON_WORKER weir_node_find(struct weir_fsdev *dev, const uint64_t key[2]);
+
 /**
  * Runs fn(req) on this worker a little later (next round): for what found a table or pool empty.
  * With fn NULL the verb itself runs anew, unless the request was detached by then: it ends there.

@@ -122,6 +122,26 @@ make(uint64_t key, bool *made)
 }
 
 static void
+node_is_found_by_its_key_while_it_lives(void **state)
+{
+	const uint64_t key[2] = { 5, 7 }, other[2] = { 7, 5 };
+	struct weir_node *node;
+	bool made;
+
+	assert_null(fsdev_nodes_find(nodes, key));
+	node = make(5, &made);
+	assert_null(fsdev_nodes_find(nodes, other));
+	assert_ptr_equal(fsdev_nodes_find(nodes, key), node);
+	/* What was found came with a reference of its own. */
+	fsdev_nodes_put(nodes, node);
+	assert_ptr_equal(fsdev_nodes_find(nodes, key), node);
+	fsdev_nodes_put(nodes, node);
+	fsdev_nodes_put(nodes, node);
+	assert_null(fsdev_nodes_find(nodes, key));
+	assert_int_equal(atomic_load(&nb_inits), 1);
+}
+
+static void
 node_made_twice_is_one(void **state)
 {
 	struct weir_node *first, *second;
@@ -405,6 +425,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		NODE_TEST(node_is_found_by_its_key_while_it_lives),
 		NODE_TEST(node_made_twice_is_one),
 		NODE_TEST(node_with_another_second_half_of_the_key_is_another),
 		NODE_TEST(node_without_references_ends_after_the_grace_period),
