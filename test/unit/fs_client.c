@@ -103,6 +103,8 @@ fsc_info(const char *fsdev, const char *key)
 	value = json_object_get(json_object_get(answer.result, "module_specific"), key);
 	if (json_is_integer(value))
 		number = json_integer_value(value);
+	else if (json_is_boolean(value))
+		number = json_boolean_value(value);
 	json_decref(answer.result);
 	return number;
 }

@@ -52,7 +52,7 @@ void fsc_poll(void);
 /* Invokes an RPC method with JSON text; message receives the error's. @return its code. */
 int fsc_rpc(const char *method, const char *params, char message[512]);
 
-/* A number that fsdev_get_fsdevs tells of a file system; -1 where there is none of that name. */
+/* A number, or truth, that fsdev_get_fsdevs tells of a file system; -1 where there is none of that name. */
 int64_t fsc_info(const char *fsdev, const char *key);
 
 void fsc_open_session(struct fs_client *c, struct weir_fsdev *dev);

@@ -35,21 +35,23 @@
 #define XFS_SUPER_MAGIC 0x58465342 /* not in linux/magic.h */
 
 /*
- * File systems whose cached state answers at once, whether their handles hold for ever, and whether
- * they have no state but the cached one.
+ * File systems whose cached state answers at once, whether their handles hold for ever, whether they
+ * have no state but the cached one, and whether they count inode numbers up, so that one comes back
+ * when all others, 2^32 at least, have had their turn.
  */
 static const struct {
 	int64_t magic;
 	bool handles;
 	bool in_memory;
+	bool by_number;
 } aio_local_types[] = {
-	{ BTRFS_SUPER_MAGIC, true, false },
-	{ EXT4_SUPER_MAGIC, true, false },
-	{ F2FS_SUPER_MAGIC, true, false },
-	{ OVERLAYFS_SUPER_MAGIC, false, false },
-	{ RAMFS_MAGIC, false, true },
-	{ TMPFS_MAGIC, true, true },
-	{ XFS_SUPER_MAGIC, true, false },
+	{ BTRFS_SUPER_MAGIC, true, false, false },
+	{ EXT4_SUPER_MAGIC, true, false, false },
+	{ F2FS_SUPER_MAGIC, true, false, false },
+	{ OVERLAYFS_SUPER_MAGIC, false, false, false },
+	{ RAMFS_MAGIC, false, true, true },
+	{ TMPFS_MAGIC, true, true, true },
+	{ XFS_SUPER_MAGIC, true, false, false },
 };
 
 static const char *const aio_write_aliases[] = { "max_xfer_size", NULL };
@@ -127,6 +129,7 @@ root_open(struct aio_fs *fs)
 		if (st.f_type == aio_local_types[i].magic) {
 			fs->local = true;
 			fs->in_memory = aio_local_types[i].in_memory;
+			fs->by_number = aio_local_types[i].by_number;
 			handles = aio_local_types[i].handles;
 		}
 	}
@@ -207,7 +210,8 @@ static int WEIR_ON_CONTROL
 root_node(struct aio_fs *fs)
 {
 	struct weir_fsdev *dev = fs->dev;
-	const uint64_t key[2] = { fs->root_dev, fs->root_ino };
+	/* No key that a name is found by: the root stays itself wherever the host moves it. */
+	const uint64_t key[2] = { ~fs->root_dev, fs->root_ino };
 	struct aio_node *node;
 	struct weir_node *root;
 	uint64_t slot;
@@ -243,6 +247,8 @@ root_done(struct weir_job *job)
 	if (fs->rc == 0)
 		fs->rc = root_node(fs);
 	if (fs->rc == 0) {
+		if (fs->in_memory)
+			aio_mounts_start(fs);
 		weir_fsdev_created(dev, 0, NULL);
 		return;
 	}
@@ -296,7 +302,7 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		return;
 	}
 	fs->dev = dev;
-	fs->root_fd = fs->mount_fd = -1;
+	fs->root_fd = fs->mount_fd = fs->mounts.watch.fd = -1;
 	fs->skip_rw = params->skip_rw;
 	fs->uring = params->uring == AIO_URING_AUTO;
 	fs->handles = params->inode_file_handles;
@@ -333,7 +339,7 @@ close_run(struct weir_job *job)
 	aio_fdtable_close_all(&fs->fds);
 }
 
-/* A worker may still be about to hear that the reaper has ended. */
+/* A worker may still be about to hear that the reaper has ended, or control of the mounts. */
 static void WEIR_ON_CONTROL
 close_tick(struct weir_timer *timer)
 {
@@ -359,6 +365,7 @@ aio_fs_destroy(struct weir_fsdev *dev)
 {
 	struct aio_fs *fs = *(struct aio_fs **)weir_fsdev_priv(dev);
 
+	aio_mounts_stop(fs);
 	fs->timer.expired = close_tick;
 	fs->job.run = close_run;
 	fs->job.done = close_done;
@@ -374,14 +381,14 @@ aio_fs_info(const struct weir_fsdev *dev)
 	unsigned int queued, running;
 
 	weir_helpers_load(fs->helpers, &queued, &running);
-	return json_pack("{s:s, s:b, s:b, s:i, s:i, s:i, s:i, s:i}", "io",
+	return json_pack("{s:s, s:b, s:b, s:b, s:i, s:i, s:i, s:i, s:i}", "io",
 			fs->in_memory                      ? "inline" :
 					fs->local && rings ? "io_uring" :
 							     "helpers",
-			"local", fs->local, "file_handles", fs->mount_fd >= 0, "max_fds",
-			(int)fs->fds.max, "open_fds", (int)atomic_load(&fs->fds.used),
-			"helpers_queued", (int)queued, "helpers_running", (int)running,
-			"max_xfer_size", (int)params->max_write);
+			"local", fs->local, "file_handles", fs->mount_fd >= 0, "lookup_by_number",
+			atomic_load(&fs->mounts.free_way), "max_fds", (int)fs->fds.max, "open_fds",
+			(int)atomic_load(&fs->fds.used), "helpers_queued", (int)queued,
+			"helpers_running", (int)running, "max_xfer_size", (int)params->max_write);
 }
 
 static int WEIR_ON_WORKER

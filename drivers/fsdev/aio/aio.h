@@ -83,6 +83,22 @@ struct aio_fdtable {
 	struct weir_job reaper;
 };
 
+/**
+ * Whether something is mounted in the mount that the folder is in: calls by name could walk into
+ * it, and wait for it. Control's, but for free_way.
+ */
+struct aio_mounts {
+	_Atomic bool free_way; /**< nothing is; a mount of this moment may not be seen yet */
+	struct weir_fd watch; /**< mountinfo, which tells of changes */
+	struct weir_job job;
+	uint64_t root_mount;
+	_Atomic uint32_t *busy; /**< counts who uses this on behalf of the job */
+	struct weir_helpers *helpers;
+	bool scanning; /**< the job is queued or runs */
+	bool again; /**< there was a change since */
+	bool found; /**< the job's */
+};
+
 struct aio_fs {
 	/* Set once by create, read by all. */
 	struct weir_helpers *helpers;
@@ -93,6 +109,7 @@ struct aio_fs {
 	uint64_t root_mount; /**< mount id */
 	bool local; /**< of a type whose cached state answers at once */
 	bool in_memory; /**< and has no other state: no device is behind it */
+	bool by_number; /**< inode numbers hardly ever return: they are the keys of nodes */
 	bool uring; /**< io_uring may be used */
 	bool skip_rw;
 	uint32_t handles; /**< enum aio_handles */
@@ -104,6 +121,8 @@ struct aio_fs {
 	uint32_t cache_mask;
 
 	struct aio_fdtable fds;
+	struct aio_mounts mounts; /**< in memory only */
+	_Atomic bool numbers_return; /**< one did: new nodes have their handle in the key */
 	_Atomic uint64_t *cache; /**< handles of path descriptors that nodes may lose */
 	_Atomic bool no_nowait_read; /**< the file system refuses it: not asked again */
 	_Atomic bool no_nowait_write;
@@ -143,7 +162,7 @@ struct aio_file {
 
 /** What a name was found to be. */
 struct aio_found {
-	uint64_t key[2];
+	uint64_t key[2]; /**< by number or with the handle, as the file system wants it */
 	uint64_t slot; /**< path descriptor, one reference; 0: none (has a handle then) */
 	uint32_t type;
 	struct aio_node node;
@@ -295,6 +314,8 @@ void aio_fd_set(struct aio_fdtable *table, uint64_t slot, int fd);
 void aio_fd_set_in_memory(struct aio_fdtable *table, uint64_t slot, int fd);
 /** The descriptor of a slot, with a reference; -EBADF where it is gone. */
 int aio_fd_get(struct aio_fdtable *table, uint64_t slot);
+/** Whether aio_fd_get() would give one just now. */
+bool aio_fd_is_open(struct aio_fdtable *table, uint64_t slot);
 void aio_fd_ref(struct aio_fdtable *table, uint64_t slot);
 /** Drops a reference; a helper closes what may take long. Workers and control. 0 is allowed. */
 void aio_fd_put(struct aio_fdtable *table, uint64_t slot);
@@ -308,6 +329,8 @@ void WEIR_ON_CONTROL aio_fd_unclaim(uint32_t nb);
 
 /** Attributes, and identity, of an open descriptor. flags: AT_STATX_. found->slot is untouched. */
 int aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr);
+/** The key of what was identified that tells inodes of one number apart. */
+void aio_key_by_handle(struct aio_found *found);
 int
 aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, struct weir_attr *attr);
 /** Inode number as the guest sees it. */
@@ -318,7 +341,13 @@ void WEIR_ON_HELPER aio_found_drop(struct aio_fs *fs, struct aio_found *found);
 /** Finds a name, after aio_found_take(): found and attr. On error the slot is dropped. */
 int WEIR_ON_HELPER aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
 		struct weir_attr *attr);
-/** All of that without blocking; -EAGAIN: ask a helper. */
+/**
+ * In memory, a name whose node is known, by its number: no descriptor is opened.
+ * @return 0 with a reference to the node; -EAGAIN: find it by a descriptor.
+ */
+int WEIR_ON_WORKER aio_find_known(struct aio_fs *fs, struct weir_fsdev *dev, int dirfd,
+		const char *name, struct weir_node **out, struct weir_attr *attr);
+/** All that aio_find() does without blocking; -EAGAIN: ask a helper. */
 int WEIR_ON_WORKER aio_find_cached(struct aio_fs *fs, int dirfd, const char *name,
 		struct aio_found *found, struct weir_attr *attr);
 
@@ -339,6 +368,12 @@ int WEIR_ON_WORKER aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev,
 		struct aio_found *found, struct weir_node **out);
 /** Borrows a node's path descriptor where there is one; else -EAGAIN. */
 int aio_node_peek(struct aio_fs *fs, struct weir_node *node, struct aio_ref *ref);
+/** Whether both have a file handle, and the same. */
+bool aio_node_has_handle(const struct aio_node *node, const struct aio_node *other);
+/** Whether the node's path descriptor is open, so that its inode exists. */
+bool aio_node_is_held(struct aio_fs *fs, struct weir_node *node);
+/** Whether there is room for the path descriptor of a node. */
+bool aio_node_has_room(struct aio_fs *fs, const struct weir_node *node);
 /** Opens the inode of a node's file handle as a path. @return the descriptor or -errno. */
 int WEIR_ON_HELPER aio_handle_open(const struct aio_fs *fs, const struct aio_node *node);
 /** Borrows a node's path descriptor, opened if need be. */
@@ -393,6 +428,13 @@ aio_file_of(const struct weir_file *file)
 {
 	return weir_file_priv(file);
 }
+
+/* mounts.c */
+
+/** Begins to watch; where it cannot, free_way stays false. */
+void WEIR_ON_CONTROL aio_mounts_start(struct aio_fs *fs);
+/** Ends that, but for the job: see busy. Harmless where it was not begun. */
+void WEIR_ON_CONTROL aio_mounts_stop(struct aio_fs *fs);
 
 /* uring.c */
 bool WEIR_ON_HELPER aio_ring_probe(void);

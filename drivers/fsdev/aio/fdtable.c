@@ -147,6 +147,17 @@ aio_fd_get(struct aio_fdtable *table, uint64_t slot)
 	return atomic_load(&entry->fd);
 }
 
+bool
+aio_fd_is_open(struct aio_fdtable *table, uint64_t slot)
+{
+	uint64_t state;
+
+	if (slot == 0 || fd_index(slot) >= table->max)
+		return false;
+	state = atomic_load(&fd_at(table, slot)->state);
+	return fd_generation(state) == fd_generation(slot) && fd_refs(state) > 0;
+}
+
 void
 aio_fd_ref(struct aio_fdtable *table, uint64_t slot)
 {

@@ -2,11 +2,24 @@
  * Copyright (c) 2026 the weir authors
  */
 
-/* What a name or a descriptor is: attributes, and the identity by which its node is found. */
+/*
+ * What a name or a descriptor is: attributes, and the identity by which its node is found.
+ *
+ * Inode numbers of most file systems are given to the next file as soon as one is deleted, while a
+ * guest may still know the old one: there the file handle, which has a generation, is in the key.
+ * tmpfs counts them up. There the number is the key, and a name whose node is known is found by one
+ * statx(), without a descriptor; that the node's inode is not gone is sure as long as its own
+ * descriptor is held, and where none is, a second call asks the name for its handle. Since the node
+ * was there before, and its handle is there after the statx(), all three meant one inode.
+ *
+ * A number that did return shows when a node of the same number has another handle. From then on
+ * new nodes have handles in their keys there, too.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -73,20 +86,53 @@ fd_statx(int fd, int flags, struct statx *sx)
 	return statx(fd, "", AT_EMPTY_PATH | flags, FIND_STATX, sx) < 0 ? -errno : 0;
 }
 
+/* Of all calls that tell attributes this one takes the least. */
+static int
+fd_stat(const struct aio_fs *fs, int fd, struct weir_attr *attr)
+{
+	struct stat st;
+
+	if (syscall(SYS_fstat, fd, &st) < 0)
+		return -errno;
+	*attr = (struct weir_attr){
+		.ino = aio_ino(fs, st.st_dev, st.st_ino),
+		.size = (uint64_t)st.st_size,
+		.blocks = (uint64_t)st.st_blocks,
+		.atime = st.st_atim.tv_sec,
+		.mtime = st.st_mtim.tv_sec,
+		.ctime = st.st_ctim.tv_sec,
+		.atime_ns = (uint32_t)st.st_atim.tv_nsec,
+		.mtime_ns = (uint32_t)st.st_mtim.tv_nsec,
+		.ctime_ns = (uint32_t)st.st_ctim.tv_nsec,
+		.mode = st.st_mode,
+		.nlink = (uint32_t)st.st_nlink,
+		.uid = st.st_uid,
+		.gid = st.st_gid,
+		.rdev = dev_encode(major(st.st_rdev), minor(st.st_rdev)),
+		.blksize = (uint32_t)st.st_blksize,
+	};
+	return 0;
+}
+
 int
 aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr)
 {
 	struct statx sx;
-	int rc = fd_statx(fd, flags, &sx);
+	int rc;
+
+	/* It knows no flags, but what is in memory needs none, and helpers set none. */
+	if (fs->in_memory)
+		return fd_stat(fs, fd, attr);
+	rc = fd_statx(fd, flags, &sx);
 
 	if (rc == 0)
 		attr_fill(fs, &sx, attr);
 	return rc;
 }
 
-/* Fills the handle; none where the file system has none or it is too long. */
+/* Fills the handle of a name, or of fd itself; none where there is none or it is too long. */
 static int
-identify_handle(const struct aio_fs *fs, int fd, struct aio_node *node)
+identify_handle(const struct aio_fs *fs, int fd, const char *name, struct aio_node *node)
 {
 	union aio_handle h = { .fh.handle_bytes = AIO_HANDLE_MAX };
 	int mount;
@@ -94,12 +140,31 @@ identify_handle(const struct aio_fs *fs, int fd, struct aio_node *node)
 	node->handle_bytes = 0;
 	if (fs->mount_fd < 0 || !node->local)
 		return 0;
-	if (name_to_handle_at(fd, "", &h.fh, &mount, AT_EMPTY_PATH) < 0)
+	if (name_to_handle_at(fd, name, &h.fh, &mount, name[0] == '\0' ? AT_EMPTY_PATH : 0) < 0)
 		return errno == EOPNOTSUPP || errno == EOVERFLOW ? 0 : -errno;
+	if ((uint64_t)mount != fs->root_mount)
+		return 0;
 	node->handle_type = h.fh.handle_type;
 	node->handle_bytes = (uint8_t)h.fh.handle_bytes;
 	memcpy(node->handle, h.fh.f_handle, h.fh.handle_bytes);
 	return 0;
+}
+
+static void
+key_by_number(const struct aio_fs *fs, const struct statx *sx, uint64_t key[2])
+{
+	key[0] = makedev(sx->stx_dev_major, sx->stx_dev_minor);
+	/* What is mounted inside may be the same file system, but it is another way to it. */
+	if (sx->stx_mnt_id != fs->root_mount)
+		key[0] = hash_bytes(key[0], &sx->stx_mnt_id, sizeof(sx->stx_mnt_id));
+	key[1] = sx->stx_ino;
+}
+
+void
+aio_key_by_handle(struct aio_found *found)
+{
+	/* The handle has the inode's generation: a number that is used again is another node. */
+	found->key[0] = hash_bytes(found->node.dev, found->node.handle, found->node.handle_bytes);
 }
 
 int
@@ -116,12 +181,12 @@ aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, stru
 	memset(node, 0, sizeof(*node));
 	node->dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
 	node->local = fs->local && sx.stx_mnt_id == fs->root_mount;
-	rc = identify_handle(fs, fd, node);
+	rc = identify_handle(fs, fd, "", node);
 	if (rc < 0)
 		return rc;
-	/* The handle has the inode's generation: a number that is used again is another node. */
-	found->key[0] = hash_bytes(node->dev, node->handle, node->handle_bytes);
-	found->key[1] = sx.stx_ino;
+	key_by_number(fs, &sx, found->key);
+	if (!fs->by_number && node->handle_bytes > 0)
+		aio_key_by_handle(found);
 	found->type = sx.stx_mode & S_IFMT;
 	return 0;
 }
@@ -198,4 +263,55 @@ aio_find_cached(struct aio_fs *fs, int dirfd, const char *name, struct aio_found
 	if (rc < 0)
 		aio_fd_put(&fs->fds, found->slot);
 	return rc;
+}
+
+/* Whether a name is the inode of a node, which may have no descriptor. */
+static bool
+known_is_named(const struct aio_fs *fs, const struct weir_node *node, int dirfd, const char *name)
+{
+	struct aio_node now = { .local = true };
+
+	return identify_handle(fs, dirfd, name, &now) == 0 &&
+			aio_node_has_handle(weir_node_priv(node), &now);
+}
+
+/* The node of a number, if it is the inode that a name was just seen to be. */
+static struct weir_node *WEIR_ON_WORKER
+known_node(struct aio_fs *fs, struct weir_fsdev *dev, int dirfd, const char *name,
+		const struct statx *sx)
+{
+	struct weir_node *node;
+	uint64_t key[2];
+
+	key_by_number(fs, sx, key);
+	node = weir_node_find(dev, key);
+	if (node == NULL || aio_node_is_held(fs, node))
+		return node;
+	/* One that may get a descriptor now is better off with it. */
+	if (!aio_node_has_room(fs, node) && known_is_named(fs, node, dirfd, name))
+		return node;
+	weir_node_put(dev, node);
+	return NULL;
+}
+
+int WEIR_ON_WORKER
+aio_find_known(struct aio_fs *fs, struct weir_fsdev *dev, int dirfd, const char *name,
+		struct weir_node **out, struct weir_attr *attr)
+{
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+	struct weir_node *node;
+	struct statx sx;
+
+	if (!atomic_load_explicit(&fs->mounts.free_way, memory_order_relaxed))
+		return -EAGAIN;
+	if (statx(dirfd, name, flags, FIND_STATX, &sx) < 0)
+		return -errno;
+	if (sx.stx_mnt_id != fs->root_mount)
+		return -EAGAIN;
+	node = known_node(fs, dev, dirfd, name, &sx);
+	if (node == NULL)
+		return -EAGAIN;
+	attr_fill(fs, &sx, attr);
+	*out = node;
+	return 0;
 }

@@ -30,6 +30,15 @@ entry_again(struct weir_fsreq *req)
 
 /* Turns what was found into the guest's node. */
 static int WEIR_ON_WORKER
+entry_answer(const struct aio_fs *fs, struct weir_fsreq *req, struct weir_node *node)
+{
+	req->out.entry.node = node;
+	req->out.entry.entry_valid_ns = fs->valid_ns;
+	req->out.entry.attr_valid_ns = fs->valid_ns;
+	return 0;
+}
+
+static int WEIR_ON_WORKER
 entry_finish(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	struct aio_ctx *ctx = aio_ctx_of(req);
@@ -48,10 +57,7 @@ entry_finish(struct weir_channel *chan, struct weir_fsreq *req)
 			aio_file_drop(fs, req->file);
 		return rc;
 	}
-	req->out.entry.node = node;
-	req->out.entry.entry_valid_ns = fs->valid_ns;
-	req->out.entry.attr_valid_ns = fs->valid_ns;
-	return 0;
+	return entry_answer(fs, req, node);
 }
 
 static int WEIR_ON_HELPER
@@ -95,16 +101,25 @@ aio_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	const struct aio_node *dir_node = weir_node_priv(req->node);
 	struct aio_ctx *ctx = aio_begin(req);
+	struct weir_attr *attr = &req->out.entry.attr;
 	struct aio_fs *fs = aio_fs_of(chan);
+	struct weir_node *node;
 	struct aio_ref dir;
+	int rc;
 
-	ctx->res = aio_name_check(req->name);
-	if (ctx->res < 0)
-		return ctx->res;
+	rc = aio_name_check(req->name);
+	if (rc < 0)
+		return rc;
 	if (!dir_node->local || lookup_dir(fs, req->node, &dir) < 0)
 		return aio_defer(chan, req, lookup_run, entry_finish);
-	ctx->res = aio_find_cached(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
+	rc = aio_find_known(fs, weir_channel_fsdev(chan), dir.fd, req->name, &node, attr);
+	if (rc == -EAGAIN)
+		ctx->res = aio_find_cached(fs, dir.fd, req->name, &ctx->found, attr);
 	aio_fd_put(&fs->fds, dir.slot);
+	if (rc == 0)
+		return entry_answer(fs, req, node);
+	if (rc != -EAGAIN)
+		return rc;
 	if (ctx->res == -EAGAIN)
 		return aio_defer(chan, req, lookup_run, entry_finish);
 	return entry_finish(chan, req);
@@ -362,10 +377,7 @@ link_finish(struct weir_channel *chan, struct weir_fsreq *req)
 	if (aio_ctx_of(req)->res < 0)
 		return aio_ctx_of(req)->res;
 	weir_node_ref(weir_channel_fsdev(chan), req->newnode);
-	req->out.entry.node = req->newnode;
-	req->out.entry.entry_valid_ns = fs->valid_ns;
-	req->out.entry.attr_valid_ns = fs->valid_ns;
-	return 0;
+	return entry_answer(fs, req, req->newnode);
 }
 
 int WEIR_ON_WORKER

@@ -60,6 +60,19 @@ node_cache(struct aio_fs *fs, const struct weir_node *node)
 	return &fs->cache[(node->key[0] ^ node->key[1]) & fs->cache_mask & ~(NODE_CACHE_WAYS - 1u)];
 }
 
+bool
+aio_node_has_room(struct aio_fs *fs, const struct weir_node *node)
+{
+	const _Atomic uint64_t *set = node_cache(fs, node);
+	unsigned int i;
+
+	for (i = 0; i < NODE_CACHE_WAYS; i++) {
+		if (atomic_load_explicit(&set[i], memory_order_relaxed) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Puts a slot where there is room, else in the place of another one, which it returns. */
 static uint64_t
 node_cache_swap(struct aio_fs *fs, const struct weir_node *node, uint64_t slot)
@@ -133,6 +146,40 @@ node_init(struct weir_node *node, void *arg)
 	return 0;
 }
 
+bool
+aio_node_has_handle(const struct aio_node *node, const struct aio_node *other)
+{
+	return node->handle_bytes > 0 && node->handle_bytes == other->handle_bytes &&
+			node->handle_type == other->handle_type &&
+			memcmp(node->handle, other->handle, node->handle_bytes) == 0;
+}
+
+/*
+ * The first node of a number has it for a key. When one is met that is another inode, the flag goes
+ * up before the first key by handle is used, and who made a node by number meanwhile gives it up.
+ */
+static int WEIR_ON_WORKER
+node_make_by_number(struct aio_fs *fs, struct weir_fsdev *dev, struct aio_found *found,
+		struct weir_node **out)
+{
+	bool made = false;
+	int rc = 0;
+
+	if (atomic_load(&fs->numbers_return))
+		*out = weir_node_find(dev, found->key);
+	else
+		rc = weir_node_make(dev, found->key, found->type, node_init, found, out, &made);
+	if (rc < 0 || (made && !atomic_load(&fs->numbers_return)))
+		return rc;
+	if (!made && *out != NULL && aio_node_has_handle(weir_node_priv(*out), &found->node))
+		return 0;
+	if (*out != NULL)
+		weir_node_put(dev, *out);
+	atomic_store(&fs->numbers_return, true);
+	aio_key_by_handle(found);
+	return weir_node_make(dev, found->key, found->type, node_init, found, out, &made);
+}
+
 int WEIR_ON_WORKER
 aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev, struct aio_found *found,
 		struct weir_node **out)
@@ -140,7 +187,10 @@ aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev, struct aio_found *foun
 	bool made;
 	int rc;
 
-	rc = weir_node_make(dev, found->key, found->type, node_init, found, out, &made);
+	if (fs->by_number && found->node.handle_bytes > 0)
+		rc = node_make_by_number(fs, dev, found, out);
+	else
+		rc = weir_node_make(dev, found->key, found->type, node_init, found, out, &made);
 	if (rc == -EAGAIN)
 		return rc;
 	if (rc == 0 && found->slot != 0 && found->node.handle_bytes > 0)
@@ -148,6 +198,14 @@ aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev, struct aio_found *foun
 	aio_fd_put(&fs->fds, found->slot);
 	found->slot = 0;
 	return rc;
+}
+
+bool
+aio_node_is_held(struct aio_fs *fs, struct weir_node *node)
+{
+	struct aio_node *priv = weir_node_priv(node);
+
+	return aio_fd_is_open(&fs->fds, atomic_load(&priv->slot));
 }
 
 int
