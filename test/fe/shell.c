@@ -316,6 +316,11 @@ shell_readlink(struct shell *sh, char **args)
 	if (rc < 0)
 		return rc;
 	rc = fe_readlink(sh->q, entry.nodeid, sh->text, sizeof(sh->text));
+	/* An answer is a line, whatever a lying server puts into a link. */
+	for (int i = 0; i < rc; i++) {
+		if (sh->text[i] == '\n')
+			sh->text[i] = '?';
+	}
 	fe_forget(sh->q->fs, entry.nodeid, 1);
 	return rc;
 }

@@ -74,7 +74,7 @@ class Shell(Fe):
         wait_until(lambda: len(self.answers()) >= self.nb_asked or self.proc.poll() is not None,
                    seconds, 'an answer')
         assert len(self.answers()) == self.nb_asked, f'no answer: {self.err}'
-        result, _, rest = self.lines[-1].decode().partition(' ')
+        result, _, rest = self.lines[-1].decode(errors='surrogateescape').partition(' ')
         return int(result), rest.strip()
 
     def do(self, *words):
