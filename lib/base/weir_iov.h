@@ -31,6 +31,14 @@ struct weir_iov {
 void weir_iov_init(struct weir_iov *iov, const struct weir_memmap *map, const struct weir_seg *segs,
 		uint32_t nb);
 
+/** As weir_iov_init(), for who knows the sum of the lengths already: it is bytes. */
+static inline void
+weir_iov_set(struct weir_iov *iov, const struct weir_memmap *map, const struct weir_seg *segs,
+		uint32_t nb, size_t bytes)
+{
+	*iov = (struct weir_iov){ .map = map, .seg = segs, .nb_segs = nb, .left = bytes };
+}
+
 /** Copies up to n bytes out of the guest and advances. Returns the bytes copied. */
 size_t weir_iov_read(struct weir_iov *iov, void *dst, size_t n);
 

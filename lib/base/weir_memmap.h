@@ -85,6 +85,24 @@ void weir_memmap_put(struct weir_memmap *map);
 int weir_memmap_translate(
 		const struct weir_memmap *map, uint64_t gpa, uint64_t len, struct weir_seg *seg);
 
+/**
+ * As weir_memmap_translate() where all of [gpa, gpa + len), len > 0, lies in region i, one that the
+ * map has. @return false, with *seg untouched, where it does not.
+ */
+static inline bool
+weir_memmap_in_region(const struct weir_memmap *map, uint16_t i, uint64_t gpa, uint32_t len,
+		struct weir_seg *seg)
+{
+	const struct weir_mem_region *region = &map->regions[i];
+	uint64_t off = gpa - region->gpa;
+
+	/* No region wraps around, so neither does what lies in one. */
+	if (off >= region->size || len > region->size - off)
+		return false;
+	*seg = (struct weir_seg){ .off = off, .len = len, .region = i };
+	return true;
+}
+
 /** Our address of a segment's first byte. */
 static inline void *
 weir_memmap_addr(const struct weir_memmap *map, const struct weir_seg *seg)

@@ -75,8 +75,10 @@ int WEIR_ON_CONTROL devreq_pools_create(uint32_t nb_requests, uint32_t nb_big);
 void WEIR_ON_CONTROL devreq_pools_destroy(void);
 /* How many requests one queue may have in progress, so that none takes the whole pool. */
 uint32_t devreq_queue_limit(void);
-/* A request with room for nb segments, from the pool of the worker's node; NULL: none is free. */
-struct devreq *WEIR_ON_WORKER devreq_get(int socket, uint32_t nb_segs);
+/* A request with room for DEVREQ_SEGS segments, from the pool of a node; NULL: none is free. */
+struct devreq *WEIR_ON_WORKER devreq_get(int socket);
+/* Gives it room for WEIR_VQ_MAX_CHAIN segments. False: none is free. */
+bool WEIR_ON_WORKER devreq_grow(struct devreq *req, int socket);
 void WEIR_ON_WORKER devreq_put(struct devreq *req);
 /* Where its segments go. */
 static inline struct weir_seg *

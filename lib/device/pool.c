@@ -73,7 +73,7 @@ devreq_queue_limit(void)
 }
 
 struct devreq *
-devreq_get(int socket, uint32_t nb_segs)
+devreq_get(int socket)
 {
 	struct devreq *req;
 	void *obj;
@@ -82,14 +82,18 @@ devreq_get(int socket, uint32_t nb_segs)
 		return NULL;
 	req = obj;
 	req->big = NULL;
-	if (nb_segs > DEVREQ_SEGS) {
-		if (rte_mempool_get(pools[socket].big, &obj) < 0) {
-			rte_mempool_put(pools[socket].requests, req);
-			return NULL;
-		}
-		req->big = obj;
-	}
 	return req;
+}
+
+bool
+devreq_grow(struct devreq *req, int socket)
+{
+	void *obj;
+
+	if (rte_mempool_get(pools[socket].big, &obj) < 0)
+		return false;
+	req->big = obj;
+	return true;
 }
 
 void

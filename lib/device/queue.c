@@ -7,19 +7,25 @@
 #include <time.h>
 
 #include <rte_cycles.h>
+#include <rte_prefetch.h>
 
 #include "device.h"
 
 #define QUEUE_BURST 32
-/* So many chains are served before a driver that polls may see the answers. */
-#define QUEUE_PUBLISH 8
+/*
+ * So many chains are taken before the first of them is served, so that the lines of their requests
+ * come from the driver's CPU all at once, and published together for a driver that polls.
+ */
+#define QUEUE_BATCH 8u
 /* How soon a sleeping worker looks again whether a pool has a request for a chain. */
 #define QUEUE_STARVED_MS 1
 #define BROKEN_QUIET_NS  60000000000ULL
 /*
- *   in the ring -pop-> inflight -complete-> used entry
- *                         |
- *                         '-detach-> gone -released-> pool
+ *   in the ring -pop-> batch -submit-> inflight -complete-> used entry
+ *        ^---- unpop ----'                |
+ *                                         '-detach-> gone -released-> pool
+ *
+ * A batch does not outlive the call that makes it.
  */
 
 static void WEIR_ON_WORKER
@@ -146,24 +152,104 @@ queue_broken(struct device_queue *q)
 	weir_loop_post(&q->broken_post);
 }
 
-/* Turns a popped chain into a request and hands it on. @return 0, or -EAGAIN: nothing happened. */
-static int WEIR_ON_WORKER
-queue_serve(struct device_queue *q, const struct weir_chain *chain, const struct weir_seg *segs)
+/* What the request will read of guest memory, and where its answer begins. */
+static void WEIR_ON_WORKER
+queue_prefetch(const struct weir_memmap *map, const struct weir_seg *segs,
+		const struct weir_chain *chain)
 {
-	struct devreq *req = devreq_get(
-			weir_worker_socket(weir_worker_self()), chain->nb_in + chain->nb_out);
-	struct weir_seg *mine;
+	uint32_t i, nb = chain->nb_in + chain->nb_out;
+
+	for (i = 0; i < RTE_MIN(chain->nb_in, 2u); i++)
+		rte_prefetch0(weir_memmap_addr(map, &segs[i]));
+	for (i = chain->nb_in; i < RTE_MIN(nb, chain->nb_in + 2); i++)
+		rte_prefetch0_write(weir_memmap_addr(map, &segs[i]));
+}
+
+/* The chain stays in the ring until there is a request for it. */
+static int WEIR_ON_WORKER
+queue_starve(struct device_queue *q)
+{
+	weir_counter_add(&q->counters.no_request, 1);
+	q->starved = true;
+	return -EAGAIN;
+}
+
+/* A chain has more segments than a request has room for. @return as queue_pop(). */
+static int WEIR_ON_WORKER
+queue_pop_big(struct device_queue *q, struct devreq *req, struct weir_chain *chain)
+{
+	weir_vq_unpop(&q->vq, chain->head);
+	if (!devreq_grow(req, weir_worker_socket(weir_worker_self())))
+		return queue_starve(q);
+	return weir_vq_pop(&q->vq, chain, req->big, WEIR_VQ_MAX_CHAIN);
+}
+
+/* Takes the next chain. @return as weir_vq_pop(), and -EAGAIN: it waits in the ring. */
+static int WEIR_ON_WORKER
+queue_pop(struct device_queue *q, struct devreq *req)
+{
+	const struct weir_memmap *map = q->mapref->map;
+	struct weir_chain chain;
+	struct weir_seg *segs;
 	int rc;
 
-	if (req == NULL)
-		return -EAGAIN;
-	mine = devreq_segs(req);
-	memcpy(mine, segs, (chain->nb_in + chain->nb_out) * sizeof(*segs));
+	rc = weir_vq_pop(&q->vq, &chain, req->segs, DEVREQ_SEGS);
+	if (unlikely(rc == -ENOBUFS))
+		rc = queue_pop_big(q, req, &chain);
+	req->head = chain.head;
+	if (rc != 1)
+		return rc;
+	segs = devreq_segs(req);
+	queue_prefetch(map, segs, &chain);
+	weir_iov_set(&req->fuse.in, map, segs, chain.nb_in, chain.in_bytes);
+	weir_iov_set(&req->fuse.out, map, segs + chain.nb_in, chain.nb_out, chain.out_bytes);
+	return 1;
+}
+
+/*
+ * Takes up to max chains. One that is longer than any driver sends is answered here, but only in
+ * front of the others: what is given back to the ring must be what was taken last.
+ * @return how many; *rc says what the last pop said, *done counts what was answered.
+ */
+static unsigned int WEIR_ON_WORKER
+queue_take(struct device_queue *q, struct devreq *batch[QUEUE_BATCH], unsigned int max, int *done)
+{
+	int socket = weir_worker_socket(weir_worker_self());
+	unsigned int nb = 0;
+	int rc = 1;
+
+	for (max = weir_vq_look(&q->vq, max); nb < max; nb++) {
+		batch[nb] = devreq_get(socket);
+		if (batch[nb] == NULL) {
+			queue_starve(q);
+			break;
+		}
+		rc = queue_pop(q, batch[nb]);
+		if (rc == 1)
+			continue;
+		if (rc == -EPROTO)
+			queue_broken(q);
+		if (rc == -ENOBUFS && nb > 0) {
+			weir_vq_unpop(&q->vq, batch[nb]->head);
+		} else if (rc == -ENOBUFS) {
+			weir_counter_add(&q->counters.overlong, 1);
+			weir_vq_push(&q->vq, batch[nb]->head, 0);
+			*done = 1;
+		}
+		devreq_put(batch[nb]);
+		break;
+	}
+	return nb;
+}
+
+/* @return 0, or -EAGAIN: nothing happened. */
+static int WEIR_ON_WORKER
+queue_serve(struct device_queue *q, struct devreq *req)
+{
+	int rc;
+
 	req->queue = q;
 	req->mapref = q->mapref;
-	req->head = chain->head;
-	weir_iov_init(&req->fuse.in, q->mapref->map, mine, chain->nb_in);
-	weir_iov_init(&req->fuse.out, q->mapref->map, mine + chain->nb_in, chain->nb_out);
 	req->fuse.route = &q->route;
 	req->fuse.complete = queue_req_complete;
 	req->fuse.released = queue_req_released;
@@ -173,53 +259,52 @@ queue_serve(struct device_queue *q, const struct weir_chain *chain, const struct
 	q->nb_inflight++;
 	q->mapref->nb_requests++;
 	rc = weir_fuse_submit(q->dev->sess, &req->fuse);
-	if (rc < 0) {
+	if (unlikely(rc < 0)) {
 		TAILQ_REMOVE(&q->inflight, req, next);
 		q->nb_inflight--;
 		q->mapref->nb_requests--;
-		devreq_put(req);
-		return rc;
 	}
-	weir_counter_add(&q->counters.chains, 1);
-	return 0;
+	return rc;
+}
+
+/* Takes and serves up to max chains. @return how many. */
+static unsigned int WEIR_ON_WORKER
+queue_batch(struct device_queue *q, unsigned int max)
+{
+	struct devreq *batch[QUEUE_BATCH];
+	unsigned int i, nb;
+	int overlong = 0;
+
+	nb = queue_take(q, batch, max, &overlong);
+	for (i = 0; i < nb && queue_serve(q, batch[i]) == 0; i++)
+		;
+	weir_counter_add(&q->counters.chains, i);
+	if (unlikely(i < nb)) {
+		queue_starve(q);
+		while (nb-- > i) {
+			weir_vq_unpop(&q->vq, batch[nb]->head);
+			devreq_put(batch[nb]);
+		}
+	}
+	return i + overlong;
 }
 
 static int WEIR_ON_WORKER
 queue_poll(struct weir_poller *poller)
 {
 	struct device_queue *q = container_of(poller, struct device_queue, poller);
-	struct weir_seg segs[WEIR_VQ_MAX_CHAIN];
-	struct weir_chain chain;
-	int done = 0;
+	unsigned int nb, done = 0;
 
 	q->starved = false;
-	while (done < QUEUE_BURST && q->nb_inflight < q->limit) {
-		int rc = weir_vq_pop(&q->vq, &chain, segs, RTE_DIM(segs));
-
-		if (rc == 0)
+	while (done < QUEUE_BURST && q->nb_inflight < q->limit && !q->starved) {
+		nb = queue_batch(q, RTE_MIN(q->limit - q->nb_inflight, QUEUE_BATCH));
+		if (nb == 0)
 			break;
-		if (rc == -EPROTO) {
-			queue_broken(q);
-			break;
-		}
-		done++;
-		if (done % QUEUE_PUBLISH == 0)
-			weir_vq_publish(&q->vq);
-		if (rc == -ENOBUFS) {
-			weir_counter_add(&q->counters.overlong, 1);
-			weir_vq_push(&q->vq, chain.head, 0);
-			continue;
-		}
-		if (queue_serve(q, &chain, segs) < 0) {
-			weir_counter_add(&q->counters.no_request, 1);
-			weir_vq_unpop(&q->vq);
-			q->starved = true;
-			done--;
-			break;
-		}
+		done += nb;
+		weir_vq_publish(&q->vq);
 	}
 	queue_signal(q);
-	return done;
+	return (int)done;
 }
 
 /*

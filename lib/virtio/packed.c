@@ -73,16 +73,16 @@ packed_bases_are_good(const struct weir_vring_cfg *cfg)
 }
 
 /*
- * Is the next slot the driver's to give, and given? 2.8.1: its AVAIL bit is the wrap counter, its
- * USED bit is not. The acquire pairs with the driver's write barrier before it sets the flags of a
- * chain's first descriptor: the rest of the chain is complete.
+ * Is a slot the driver's to give, and given? 2.8.1: its AVAIL bit is the wrap counter, its USED bit
+ * is not. The acquire pairs with the driver's write barrier before it sets the flags of a chain's
+ * first descriptor: the rest of the chain is complete.
  */
 static bool
-packed_look(const struct weir_vq *vq, uint16_t *flags)
+packed_given(const struct weir_vq *vq, uint16_t place, uint16_t *flags)
 {
-	uint16_t given = vq->last_avail & PLACE_WRAP ? F_AVAIL : F_USED;
+	uint16_t given = place & PLACE_WRAP ? F_AVAIL : F_USED;
 
-	*flags = __atomic_load_n(&packed_desc(vq, vq->last_avail)->flags, __ATOMIC_ACQUIRE);
+	*flags = __atomic_load_n(&packed_desc(vq, place)->flags, __ATOMIC_ACQUIRE);
 	return (*flags & (F_AVAIL | F_USED)) == given;
 }
 
@@ -104,7 +104,8 @@ packed_walk_table(const struct weir_vq *vq, struct vq_walk *walk,
 	const uint8_t *table;
 	uint32_t i, nb;
 
-	error = vq_indirect_table(vq, indirect->addr, indirect->len, indirect->flags, &table, &nb);
+	error = vq_indirect_table(
+			vq, walk, indirect->addr, indirect->len, indirect->flags, &table, &nb);
 	if (error != WEIR_VQ_OK)
 		return error;
 	if (nb >= WEIR_VQ_MAX_CHAIN)
@@ -123,7 +124,7 @@ packed_walk_table(const struct weir_vq *vq, struct vq_walk *walk,
  * walked to its end all the same. flags are those that said that the first one is available.
  */
 static enum weir_vq_error
-packed_walk(const struct weir_vq *vq, struct vq_walk *walk, uint16_t flags)
+packed_walk(const struct weir_vq *vq, struct vq_walk *walk, uint16_t flags, uint16_t *id)
 {
 	uint32_t room = vq->size - vq->nb_taken;
 	uint16_t place = vq->last_avail;
@@ -153,42 +154,61 @@ packed_walk(const struct weir_vq *vq, struct vq_walk *walk, uint16_t flags)
 		place = place_forth(vq, place, 1);
 		packed_copy(&desc, packed_desc(vq, place));
 	}
-	walk->chain->head = desc.id;
+	*id = desc.id;
 	return desc.id < vq->size && vq->slots[desc.id] == 0 ? WEIR_VQ_OK : WEIR_VQ_BAD_ID;
 }
 
-int WEIR_ON_WORKER
-packed_pop(struct weir_vq *vq, struct vq_walk *walk)
+/* Where chains begin is not known before they are walked; what is given lies in a row. */
+unsigned int WEIR_ON_WORKER
+packed_look(const struct weir_vq *vq, unsigned int max)
 {
-	struct weir_chain *chain = walk->chain;
-	enum weir_vq_error error;
-	uint16_t flags;
+	uint16_t place = vq->last_avail, flags;
+	unsigned int i;
 
-	if (!packed_look(vq, &flags))
+	if (!packed_given(vq, place, &flags))
 		return 0;
-	*chain = (struct weir_chain){ 0 };
-	error = packed_walk(vq, walk, flags);
+	max = RTE_MIN(max, vq->size);
+	for (i = 0; i < max; i++, place = place_forth(vq, place, 1))
+		rte_prefetch0(packed_desc(vq, place));
+	for (i = 0, place = vq->last_avail; i < max; i++, place = place_forth(vq, place, 1)) {
+		if (!packed_given(vq, place, &flags))
+			break;
+		vq_prefetch_table(vq, packed_desc(vq, place));
+	}
+	return i;
+}
+
+int WEIR_ON_WORKER
+packed_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint32_t max_segs)
+{
+	struct vq_walk walk = { .segs = segs, .max_segs = max_segs, .region = vq->region };
+	enum weir_vq_error error;
+	uint16_t flags, id = 0;
+
+	if (!packed_given(vq, vq->last_avail, &flags))
+		return 0;
+	error = packed_walk(vq, &walk, flags, &id);
 	if (unlikely(error != WEIR_VQ_OK))
 		return vq_fail(vq, error);
 
-	vq->slots[chain->head] = walk->nb_descs;
-	vq->popped = chain->head;
-	vq->nb_taken += walk->nb_descs;
-	vq->last_avail = place_forth(vq, vq->last_avail, walk->nb_descs);
+	vq->region = walk.region;
+	vq->slots[id] = walk.nb_descs;
+	vq->nb_taken += walk.nb_descs;
+	vq->last_avail = place_forth(vq, vq->last_avail, walk.nb_descs);
 	vq->stats.chains++;
-	if (unlikely(walk->full)) {
-		*chain = (struct weir_chain){ .head = chain->head };
+	*chain = (struct weir_chain){ .head = id };
+	if (unlikely(walk.full))
 		return -ENOBUFS;
-	}
+	vq_fill_chain(chain, &walk);
 	return 1;
 }
 
 void WEIR_ON_WORKER
-packed_unpop(struct weir_vq *vq)
+packed_unpop(struct weir_vq *vq, uint16_t id)
 {
-	uint16_t slots = vq->slots[vq->popped];
+	uint16_t slots = vq->slots[id];
 
-	vq->slots[vq->popped] = 0;
+	vq->slots[id] = 0;
 	vq->nb_taken -= slots;
 	vq->last_avail = place_back(vq, vq->last_avail, slots);
 	vq->stats.chains--;
@@ -282,7 +302,7 @@ packed_arm(struct weir_vq *vq)
 	 * we just wrote: it sees our wish and kicks, or we see its entry.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);
-	return packed_look(vq, &flags);
+	return packed_given(vq, vq->last_avail, &flags);
 }
 
 /* opaque[0] is what the two bits of an available descriptor are. */

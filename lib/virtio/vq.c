@@ -143,6 +143,7 @@ vq_set_parts(struct weir_vq *vq, const struct weir_memmap *map, const struct vq_
 	struct vring_used *used = parts->used;
 
 	vq->map = map;
+	vq->region = 0;
 	vq->desc = parts->desc;
 	vq->avail = parts->avail;
 	vq->used = parts->used;
@@ -208,16 +209,33 @@ weir_vq_stop(struct weir_vq *vq, struct weir_vring_base *base)
 	vq->armed = false;
 }
 
-static enum weir_vq_error
-vq_walk_chain(const struct weir_vq *vq, struct vq_walk *walk)
+int
+vq_translate(const struct weir_vq *vq, uint64_t gpa, uint32_t len, struct weir_seg *segs,
+		uint32_t room)
 {
+	struct weir_seg seg;
+	uint32_t nb;
+
+	for (nb = 0; len > 0; nb++, len -= seg.len, gpa += seg.len) {
+		if (weir_memmap_translate(vq->map, gpa, len, &seg) < 0)
+			return -EFAULT;
+		if (nb == room)
+			return (int)room + 1;
+		segs[nb] = seg;
+	}
+	return (int)nb;
+}
+
+static inline enum weir_vq_error
+vq_walk_chain(const struct weir_vq *vq, uint16_t head, struct vq_walk *walk)
+{
+	uint32_t idx = head, nb = vq->size, left = nb;
 	const uint8_t *table = vq->desc;
-	uint32_t idx = walk->chain->head, nb = vq->size, left = nb;
 	enum weir_vq_error error;
 	struct vring_desc desc;
 
 	for (;;) {
-		if (left-- == 0 || walk->nb_descs++ == WEIR_VQ_MAX_CHAIN)
+		if (unlikely(left-- == 0 || walk->nb_descs++ == WEIR_VQ_MAX_CHAIN))
 			return WEIR_VQ_LOOP;
 		/* The barrier holds the compiler to this one read: what is checked is what is used. */
 		memcpy(&desc, table + idx * sizeof(desc), sizeof(desc));
@@ -226,7 +244,8 @@ vq_walk_chain(const struct weir_vq *vq, struct vq_walk *walk)
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
 			if (table != vq->desc)
 				return WEIR_VQ_BAD_INDIRECT;
-			error = vq_indirect_table(vq, desc.addr, desc.len, desc.flags, &table, &nb);
+			error = vq_indirect_table(
+					vq, walk, desc.addr, desc.len, desc.flags, &table, &nb);
 			if (error != WEIR_VQ_OK)
 				return error;
 			left = nb;
@@ -238,7 +257,7 @@ vq_walk_chain(const struct weir_vq *vq, struct vq_walk *walk)
 		if (error != WEIR_VQ_OK || walk->full || !(desc.flags & VRING_DESC_F_NEXT))
 			return error;
 		idx = desc.next;
-		if (idx >= nb)
+		if (unlikely(idx >= nb))
 			return WEIR_VQ_BAD_NEXT;
 	}
 }
@@ -258,20 +277,53 @@ vq_look(struct weir_vq *vq)
 			(uint16_t)(vq->avail_seen - vq->last_avail) <= vq->size;
 }
 
-int WEIR_ON_WORKER
-weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint32_t max_segs)
+static uint16_t
+vq_head(const struct weir_vq *vq, uint16_t idx)
 {
-	struct vq_walk walk = { .chain = chain, .segs = segs, .max_segs = max_segs };
 	const struct vring_avail *avail = vq->avail;
+
+	return __atomic_load_n(&avail->ring[idx & (vq->size - 1)], __ATOMIC_RELAXED);
+}
+
+/* Heads and descriptors are read here for a hint, and once more, to be checked, by the pop. */
+static unsigned int WEIR_ON_WORKER
+vq_look_ahead(struct weir_vq *vq, unsigned int max)
+{
+	const struct vring_desc *desc = vq->desc;
+	uint16_t i, head, nb = vq->avail_seen - vq->last_avail;
+
+	if (nb < max && unlikely(!vq_look(vq))) {
+		/* The pop looks again, and says so. */
+		vq->avail_seen = vq->last_avail;
+		return 1;
+	}
+	nb = RTE_MIN((uint16_t)(vq->avail_seen - vq->last_avail), max);
+	for (i = 0; i < nb; i++) {
+		head = vq_head(vq, vq->last_avail + i);
+		rte_prefetch0(&desc[head & (vq->size - 1)]);
+	}
+	for (i = 0; i < nb; i++) {
+		head = vq_head(vq, vq->last_avail + i);
+		vq_prefetch_table(vq, &desc[head & (vq->size - 1)]);
+	}
+	return nb;
+}
+
+unsigned int WEIR_ON_WORKER
+weir_vq_look(struct weir_vq *vq, unsigned int max)
+{
+	if (unlikely(vq->error != WEIR_VQ_OK))
+		return 0;
+	return vq->packed ? packed_look(vq, max) : vq_look_ahead(vq, max);
+}
+
+static int WEIR_ON_WORKER
+vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint32_t max_segs)
+{
+	struct vq_walk walk = { .segs = segs, .max_segs = max_segs, .region = vq->region };
 	enum weir_vq_error error;
 	uint16_t head;
 
-	if (unlikely(vq->error != WEIR_VQ_OK))
-		return 0;
-	if (unlikely(vq_memory_broken(vq)))
-		return vq_fail(vq, WEIR_VQ_BROKEN_MEMORY);
-	if (vq->packed)
-		return packed_pop(vq, &walk);
 	if (vq->avail_seen == vq->last_avail) {
 		if (unlikely(!vq_look(vq)))
 			return vq_fail(vq, WEIR_VQ_BAD_AVAIL);
@@ -279,28 +331,40 @@ weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs,
 			return 0;
 	}
 
-	head = __atomic_load_n(&avail->ring[vq->last_avail & (vq->size - 1)], __ATOMIC_RELAXED);
+	head = vq_head(vq, vq->last_avail);
 	if (unlikely(head >= vq->size))
 		return vq_fail(vq, WEIR_VQ_BAD_HEAD);
-	*chain = (struct weir_chain){ .head = head };
-	error = vq_walk_chain(vq, &walk);
+	error = vq_walk_chain(vq, head, &walk);
 	if (unlikely(error != WEIR_VQ_OK))
 		return vq_fail(vq, error);
 
+	vq->region = walk.region;
 	vq->last_avail++;
 	vq->stats.chains++;
-	if (unlikely(walk.full)) {
-		*chain = (struct weir_chain){ .head = head };
+	*chain = (struct weir_chain){ .head = head };
+	if (unlikely(walk.full))
 		return -ENOBUFS;
-	}
+	vq_fill_chain(chain, &walk);
 	return 1;
 }
 
+int WEIR_ON_WORKER
+weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint32_t max_segs)
+{
+	if (unlikely(vq->error != WEIR_VQ_OK))
+		return 0;
+	if (unlikely(vq_memory_broken(vq)))
+		return vq_fail(vq, WEIR_VQ_BROKEN_MEMORY);
+	if (vq->packed)
+		return packed_pop(vq, chain, segs, max_segs);
+	return vq_pop(vq, chain, segs, max_segs);
+}
+
 void WEIR_ON_WORKER
-weir_vq_unpop(struct weir_vq *vq)
+weir_vq_unpop(struct weir_vq *vq, uint16_t head)
 {
 	if (vq->packed) {
-		packed_unpop(vq);
+		packed_unpop(vq, head);
 		return;
 	}
 	vq->last_avail--;

@@ -14,16 +14,23 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_prefetch.h>
 
 #include "weir_virtio.h"
 
-/* What a walk collects; the limits are the caller's. */
+/* What a walk collects; the limits are the caller's. Not seen by anybody else, it is in registers. */
 struct vq_walk {
-	struct weir_chain *chain;
 	struct weir_seg *segs;
 	uint32_t max_segs;
+	uint32_t nb_segs;
+	uint32_t nb_in; /* of them, readable ones */
 	uint32_t nb_descs;
 	uint64_t bytes;
+	uint32_t in_bytes;
+	uint16_t region; /* where to look first: drivers' buffers are neighbours */
 	bool full; /* there were more segments than max_segs */
 };
 
@@ -44,34 +51,56 @@ vq_fail(struct weir_vq *vq, enum weir_vq_error error)
 	return -EPROTO;
 }
 
+/*
+ * Translates a buffer. @return how many segments it is, room + 1 for more than there is room for;
+ * -EFAULT.
+ */
+int vq_translate(const struct weir_vq *vq, uint64_t gpa, uint32_t len, struct weir_seg *segs,
+		uint32_t room);
+
 static inline enum weir_vq_error
-vq_add_buffer(const struct weir_vq *vq, struct vq_walk *walk, uint64_t gpa, uint32_t left,
+vq_add_buffer(const struct weir_vq *vq, struct vq_walk *walk, uint64_t gpa, uint32_t len,
 		uint16_t flags)
 {
 	bool writable = flags & VRING_DESC_F_WRITE;
-	struct weir_chain *chain = walk->chain;
-	uint32_t *bytes = writable ? &chain->out_bytes : &chain->in_bytes;
-	uint32_t *nb = writable ? &chain->nb_out : &chain->nb_in;
-	struct weir_seg seg;
+	uint32_t room = walk->max_segs - walk->nb_segs;
+	int nb = 1;
 
 	/* A chain holds at most 2^32 - 1 bytes (2.7.4.2 allows one more), so that its sums fit. */
-	walk->bytes += left;
-	if (left == 0 || walk->bytes > UINT32_MAX)
+	walk->bytes += len;
+	if (unlikely(len == 0 || walk->bytes > UINT32_MAX))
 		return WEIR_VQ_BAD_LENGTH;
-	if (!writable && chain->out_bytes > 0)
+	if (unlikely(!writable && walk->nb_segs > walk->nb_in))
 		return WEIR_VQ_BAD_ORDER;
 
-	*bytes += left;
-	for (; left > 0; left -= seg.len, gpa += seg.len) {
-		if (weir_memmap_translate(vq->map, gpa, left, &seg) < 0)
+	if (unlikely(room == 0 ||
+			    !weir_memmap_in_region(vq->map, walk->region, gpa, len,
+					    &walk->segs[walk->nb_segs]))) {
+		nb = vq_translate(vq, gpa, len, &walk->segs[walk->nb_segs], room);
+		if (nb < 0)
 			return WEIR_VQ_BAD_ADDRESS;
-		walk->full = chain->nb_in + chain->nb_out == walk->max_segs;
+		walk->full = (uint32_t)nb > room;
 		if (walk->full)
-			return WEIR_VQ_OK;
-		walk->segs[chain->nb_in + chain->nb_out] = seg;
-		*nb += 1;
+			nb = (int)room;
+		else
+			walk->region = walk->segs[walk->nb_segs].region;
+	}
+	walk->nb_segs += nb;
+	if (!writable) {
+		walk->nb_in = walk->nb_segs;
+		walk->in_bytes += len;
 	}
 	return WEIR_VQ_OK;
+}
+
+/* What a good walk has found, but for the head. */
+static inline void
+vq_fill_chain(struct weir_chain *chain, const struct vq_walk *walk)
+{
+	chain->nb_in = walk->nb_in;
+	chain->nb_out = walk->nb_segs - walk->nb_in;
+	chain->in_bytes = walk->in_bytes;
+	chain->out_bytes = (uint32_t)walk->bytes - walk->in_bytes;
 }
 
 /*
@@ -79,8 +108,8 @@ vq_add_buffer(const struct weir_vq *vq, struct vq_walk *walk, uint64_t gpa, uint
  * which never crosses the border of two memory banks. Descriptors of both layouts are as long.
  */
 static inline enum weir_vq_error
-vq_indirect_table(const struct weir_vq *vq, uint64_t gpa, uint32_t len, uint16_t flags,
-		const uint8_t **table, uint32_t *nb)
+vq_indirect_table(const struct weir_vq *vq, const struct vq_walk *walk, uint64_t gpa, uint32_t len,
+		uint16_t flags, const uint8_t **table, uint32_t *nb)
 {
 	struct weir_seg seg;
 
@@ -88,7 +117,8 @@ vq_indirect_table(const struct weir_vq *vq, uint64_t gpa, uint32_t len, uint16_t
 		return WEIR_VQ_BAD_INDIRECT;
 	if (len == 0 || len % sizeof(struct vring_desc) != 0)
 		return WEIR_VQ_BAD_LENGTH;
-	if (weir_memmap_translate(vq->map, gpa, len, &seg) < 0 || seg.len != len)
+	if (unlikely(!weir_memmap_in_region(vq->map, walk->region, gpa, len, &seg)) &&
+			(weir_memmap_translate(vq->map, gpa, len, &seg) < 0 || seg.len != len))
 		return WEIR_VQ_BAD_ADDRESS;
 
 	*table = weir_memmap_addr(vq->map, &seg);
@@ -96,12 +126,27 @@ vq_indirect_table(const struct weir_vq *vq, uint64_t gpa, uint32_t len, uint16_t
 	return WEIR_VQ_OK;
 }
 
+/* A descriptor that a pop will come to soon: where it leads, the table is fetched. Only a hint. */
+static inline void
+vq_prefetch_table(const struct weir_vq *vq, const void *desc)
+{
+	struct vring_desc hint;
+	struct weir_seg seg;
+
+	memcpy(&hint, desc, sizeof(hint));
+	if (hint.flags & VRING_DESC_F_INDIRECT &&
+			weir_memmap_in_region(vq->map, vq->region, hint.addr, 1, &seg))
+		rte_prefetch0(weir_memmap_addr(vq->map, &seg));
+}
+
 /* packed.c; each as the function of weir_virtio.h whose name it has. */
 bool packed_bases_are_good(const struct weir_vring_cfg *cfg);
 /* How far avail_base is ahead of used_base, in slots. */
 uint32_t packed_distance(const struct weir_vring_cfg *cfg);
-int WEIR_ON_WORKER packed_pop(struct weir_vq *vq, struct vq_walk *walk);
-void WEIR_ON_WORKER packed_unpop(struct weir_vq *vq);
+unsigned int WEIR_ON_WORKER packed_look(const struct weir_vq *vq, unsigned int max);
+int WEIR_ON_WORKER packed_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs,
+		uint32_t max_segs);
+void WEIR_ON_WORKER packed_unpop(struct weir_vq *vq, uint16_t id);
 void WEIR_ON_WORKER packed_push(struct weir_vq *vq, uint16_t id, uint32_t bytes);
 /* There is something to publish. */
 void WEIR_ON_WORKER packed_publish(struct weir_vq *vq);

@@ -99,6 +99,7 @@ struct weir_vq {
 	bool event_idx;
 	bool indirect;
 	/* The worker's. */
+	uint16_t region; /**< of the map: where the last chain was */
 	uint16_t last_avail; /**< next avail entry to take */
 	uint16_t used_idx; /**< next used entry to write */
 	uint16_t used_seen; /**< used index that was published last */
@@ -109,7 +110,6 @@ struct weir_vq {
 	struct weir_vq_stats stats;
 	/* The worker's, on a packed ring. */
 	uint16_t first_flags; /**< of the first staged entry, which publish all staged ones */
-	uint16_t popped; /**< id of the chain that was popped last */
 	uint32_t nb_taken; /**< slots of chains that were not given back */
 	uint16_t slots[WEIR_VQ_MAX_SIZE]; /**< of a chain, by id; 0: the id is free */
 };
@@ -136,6 +136,15 @@ int WEIR_ON_WORKER weir_vq_remap(struct weir_vq *vq, const struct weir_memmap *m
 void WEIR_ON_WORKER weir_vq_stop(struct weir_vq *vq, struct weir_vring_base *base);
 
 /**
+ * Looks whether there are chains, and begins to fetch the descriptors of the next max: what the
+ * driver has just written is in another CPU's cache. Takes nothing.
+ *
+ * @return 0: the ring is empty, or broken. Else at most as many as this, and at most max, can be
+ *   popped now; a pop may yet say that there is none, or that the ring is broken.
+ */
+unsigned int WEIR_ON_WORKER weir_vq_look(struct weir_vq *vq, unsigned int max);
+
+/**
  * Takes the next chain.
  *
  * @param segs  receives its segments; at least max_segs entries.
@@ -146,8 +155,12 @@ void WEIR_ON_WORKER weir_vq_stop(struct weir_vq *vq, struct weir_vring_base *bas
 int WEIR_ON_WORKER weir_vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs,
 		uint32_t max_segs);
 
-/** Undoes the last pop: the chain will be popped again, read anew. Only directly after the pop. */
-void WEIR_ON_WORKER weir_vq_unpop(struct weir_vq *vq);
+/**
+ * Undoes a pop: the chain will be popped again, read anew. Of the chains that are popped, only the
+ * one popped last can be given back so, then the one before it, and so on; none may have been pushed
+ * since it was popped.
+ */
+void WEIR_ON_WORKER weir_vq_unpop(struct weir_vq *vq, uint16_t head);
 
 /** Stages one used entry: bytes is what was written into the chain. Nobody sees it yet. */
 void WEIR_ON_WORKER weir_vq_push(struct weir_vq *vq, uint16_t head, uint32_t bytes);

@@ -68,6 +68,7 @@ serve(struct guest_ring *ring, struct weir_vq *vq, uint32_t max_segs, uint32_t u
 	uint32_t taken = 0;
 	int rc;
 
+	CHECK(weir_vq_look(vq, 8) <= 8);
 	while ((rc = weir_vq_pop(vq, &chain, segs, max_segs)) != 0 && rc != -EPROTO) {
 		CHECK(rc == 1 || rc == -ENOBUFS);
 		CHECK(chain.head < ring->cfg.size && chain.nb_in + chain.nb_out <= max_segs);
@@ -75,7 +76,7 @@ serve(struct guest_ring *ring, struct weir_vq *vq, uint32_t max_segs, uint32_t u
 			check_chain(ring, &chain);
 		if (unpops > 0) {
 			unpops--;
-			weir_vq_unpop(vq);
+			weir_vq_unpop(vq, chain.head);
 			continue;
 		}
 		/* A packed ring's first slot may be offered twice before it is seen as used. */

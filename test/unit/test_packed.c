@@ -230,6 +230,31 @@ packed_turns_keep_both_sides_together(void **state)
 	}
 }
 
+/* What is given back newest first comes again in its order, across the end of the ring. */
+static void WEIR_ON_WORKER
+packed_unpop_undoes_several(void **state)
+{
+	start(8, 0, TURN | 3);
+	assert_int_equal(weir_vq_look(&vq, 8), 0);
+	guest_packed_offer(&ring, &one, 1, 5);
+	guest_packed_offer(&ring, three, 3, 1);
+	guest_packed_offer(&ring, three, 3, 7);
+	assert_int_equal(weir_vq_look(&vq, 2), 2);
+	assert_int_equal(weir_vq_look(&vq, 8), 7);
+	assert_pops(5, 1);
+	assert_pops(1, 3);
+	assert_pops(7, 3);
+	assert_int_equal(weir_vq_look(&vq, 8), 0);
+	weir_vq_unpop(&vq, 7);
+	weir_vq_unpop(&vq, 1);
+	assert_int_equal(vq.nb_taken, 1);
+	assert_int_equal(vq.last_avail, TURN | 4);
+	assert_pops(1, 3);
+	assert_pops(7, 3);
+	assert_int_equal(pop(), 0);
+	assert_int_equal(vq.stats.chains, 3);
+}
+
 static void WEIR_ON_WORKER
 packed_batch_is_seen_by_its_first_entry(void **state)
 {
@@ -486,7 +511,7 @@ packed_unpop_reads_the_chain_anew(void **state)
 	start(4, 0, TURN | 2);
 	guest_packed_offer(&ring, three, 3, 3);
 	assert_pops(3, 3);
-	weir_vq_unpop(&vq);
+	weir_vq_unpop(&vq, chain.head);
 	assert_int_equal(vq.stats.chains, 0);
 	assert_int_equal(vq.last_avail, TURN | 2);
 	ring.desc[2].len = 77;
@@ -587,6 +612,7 @@ main(void)
 		cmocka_unit_test(packed_bad_id_breaks_it),
 		cmocka_unit_test(packed_bad_buffers_break_it),
 		cmocka_unit_test(packed_unpop_reads_the_chain_anew),
+		cmocka_unit_test(packed_unpop_undoes_several),
 		cmocka_unit_test(packed_stop_says_where_it_stood),
 		cmocka_unit_test(packed_remap_keeps_what_was_popped),
 	};

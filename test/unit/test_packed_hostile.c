@@ -157,13 +157,15 @@ serve(struct guest_packed *ring, struct weir_vq *vq, uint64_t *full)
 		ring->avail = vq->last_avail;
 		if (vq->nb_taken == ring->mem.cfg.size)
 			any_slots(ring, ring->desc, 1);
+		if (one_in(4))
+			assert_in_range(weir_vq_look(vq, 8), 0, 8);
 		rc = weir_vq_pop(vq, &chain, segs, MAX_SEGS);
 		if (rc == 0 || rc == -EPROTO)
 			break;
 		assert_true(rc == 1 || rc == -ENOBUFS);
 		assert_true(chain.head < ring->mem.cfg.size);
 		if (one_in(8)) {
-			weir_vq_unpop(vq);
+			weir_vq_unpop(vq, chain.head);
 			ring->avail = vq->last_avail;
 			any_slots(ring, ring->desc, 1);
 			if (one_in(8))

@@ -570,7 +570,7 @@ vq_unpop_reads_the_chain_anew(void **state)
 	fill_simple();
 	guest_ring_offer(&ring, 3);
 	assert_int_equal(pop(), 1);
-	weir_vq_unpop(&vq);
+	weir_vq_unpop(&vq, chain.head);
 	assert_int_equal(vq.stats.chains, 0);
 	guest_ring_put(&ring.desc[3], GUEST_DATA_GPA, 77, 0, 0);
 	assert_int_equal(pop(), 1);
@@ -578,6 +578,55 @@ vq_unpop_reads_the_chain_anew(void **state)
 	assert_int_equal(chain.in_bytes, 77);
 	assert_int_equal(vq.stats.chains, 1);
 	assert_int_equal(pop(), 0);
+}
+
+/* What is given back newest first comes again in its order. */
+static void WEIR_ON_WORKER
+vq_unpop_undoes_several(void **state)
+{
+	uint16_t i;
+
+	start(16, 0, 0xfffe);
+	fill_simple();
+	for (i = 0; i < 4; i++)
+		guest_ring_offer(&ring, 3 * i);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(pop(), 1);
+	for (i = 4; i-- > 1;)
+		weir_vq_unpop(&vq, 3 * i);
+	assert_int_equal(vq.stats.chains, 1);
+	assert_int_equal(weir_vq_look(&vq, 8), 3);
+	for (i = 1; i < 4; i++) {
+		assert_int_equal(pop(), 1);
+		assert_int_equal(chain.head, 3 * i);
+	}
+	assert_int_equal(pop(), 0);
+}
+
+static void WEIR_ON_WORKER
+vq_look_takes_nothing(void **state)
+{
+	start(16, INDIRECT, 0xffff);
+	fill_simple();
+	assert_int_equal(weir_vq_look(&vq, 8), 0);
+	/* A table that is nowhere and a head that there is not are the pop's business. */
+	guest_ring_put(&ring.desc[1], 0, 16, I, 0);
+	guest_ring_offer(&ring, 0);
+	guest_ring_offer(&ring, 1);
+	guest_ring_offer(&ring, 16);
+	assert_int_equal(weir_vq_look(&vq, 2), 2);
+	assert_int_equal(weir_vq_look(&vq, 8), 3);
+	assert_int_equal(pop(), 1);
+	assert_int_equal(weir_vq_look(&vq, 8), 2);
+	assert_pop_fails(WEIR_VQ_BAD_ADDRESS);
+
+	start(16, 0, 0);
+	ring.avail->idx = 17;
+	assert_int_equal(weir_vq_look(&vq, 8), 1);
+	assert_int_equal(vq.error, WEIR_VQ_OK);
+	assert_int_equal(pop(), -EPROTO);
+	assert_int_equal(vq.error, WEIR_VQ_BAD_AVAIL);
+	assert_int_equal(weir_vq_look(&vq, 8), 0);
 }
 
 static void WEIR_ON_WORKER
@@ -809,6 +858,8 @@ main(void)
 		cmocka_unit_test(vq_broken_memory_breaks_it),
 		cmocka_unit_test(vq_errors_have_names),
 		cmocka_unit_test(vq_unpop_reads_the_chain_anew),
+		cmocka_unit_test(vq_unpop_undoes_several),
+		cmocka_unit_test(vq_look_takes_nothing),
 		cmocka_unit_test(vq_push_is_seen_after_flush),
 		cmocka_unit_test(vq_publish_tells_nobody),
 		cmocka_unit_test(vq_flush_obeys_no_interrupt_flag),

@@ -129,6 +129,8 @@ serve(struct guest_ring *ring, struct weir_vq *vq, uint64_t *full)
 	int rc;
 
 	while (taken <= ring->cfg.size) {
+		if (one_in(4))
+			assert_in_range(weir_vq_look(vq, 8), 0, 8);
 		rc = weir_vq_pop(vq, &chain, segs, MAX_SEGS);
 		if (rc == 0 || rc == -EPROTO)
 			break;
@@ -140,7 +142,7 @@ serve(struct guest_ring *ring, struct weir_vq *vq, uint64_t *full)
 		else
 			(*full)++;
 		if (one_in(4)) {
-			weir_vq_unpop(vq);
+			weir_vq_unpop(vq, chain.head);
 			taken--;
 			/* Behind our back: what was good a moment ago is not any more. */
 			any_table(ring, &ring->desc[chain.head], 1, 4);
