@@ -28,9 +28,14 @@ BUILD = os.path.abspath(os.environ.get('WEIR_BUILD', os.path.join(ROOT, 'build')
 BARS = os.path.join(HERE, 'instructions.json')
 ABOUT = 'Instructions per operation, and the functions that execute most; see instructions.py.'
 
-PROGRAMS = (('weir-insn-engine', 'null', 'split'),
-            ('weir-insn-engine', 'null', 'packed'),
-            ('weir-insn-engine', 'mem', 'split'))
+RECORDING = os.path.join(HERE, 'nfs-replies.txt')
+# By the name that callgrind's files get; {folder} is where they are.
+PROGRAMS = {'null-split': ('weir-insn-engine', 'null', 'split', '{folder}'),
+            'null-packed': ('weir-insn-engine', 'null', 'packed', '{folder}'),
+            'mem-split': ('weir-insn-engine', 'mem', 'split', '{folder}'),
+            'nfs': ('weir-insn-nfs', RECORDING)}
+# What the NFS server's file is: insn_nfs.c relies on it.
+FILE_NAME, FILE_BYTES = 'instructions', 1 << 20
 TIMEOUT_S = 300
 LIMIT = 1.03
 # Below 1 / LIMIT the bar is worth lowering; below this it is lowered when it is updated.
@@ -47,23 +52,32 @@ TUNABLES = ('glibc.cpu.hwcaps=' + ','.join('-' + cap for cap in HWCAPS) +
 CALLGRIND = ('--tool=callgrind', '--instr-atstart=no', '--collect-atstart=no', '--dump-line=no',
              '--compress-strings=no', '--compress-pos=no')
 
+# What the programs execute themselves while it counts.
+OWN = ('meter_poll', 'nfs_go', 'task_done')
+
 Case = collections.namedtuple('Case', 'per_op functions')
 
 
-def run(program, folder):
-    """Runs a program under callgrind; the lines that it prints, and where callgrind writes."""
-    out = os.path.join(folder, 'callgrind.' + '.'.join(program))
-    path = os.path.join(BUILD, 'test', 'perf', program[0])
+def path_of(program):
+    path = os.path.join(BUILD, 'test', 'perf', program)
     if not os.path.exists(path):
         sys.exit(f'{path} is not there; it is built where valgrind/callgrind.h is')
+    return path
+
+
+def run(name, folder):
+    """Runs a program under callgrind; the lines that it prints."""
+    command = [word.format(folder=folder) for word in PROGRAMS[name]]
+    out = os.path.join(folder, 'callgrind.' + name)
     # Nothing of our environment; and what EAL and the devices leave goes where all goes.
     env = {'GLIBC_TUNABLES': TUNABLES, 'LD_BIND_NOW': '1', 'RUNTIME_DIRECTORY': folder}
-    done = subprocess.run(['/usr/bin/valgrind', *CALLGRIND, f'--callgrind-out-file={out}', path,
-                           *program[1:], folder], env=env, cwd=folder, timeout=TIMEOUT_S, text=True,
+    done = subprocess.run(['/usr/bin/valgrind', *CALLGRIND, f'--callgrind-out-file={out}',
+                           path_of(command[0]), *command[1:]],
+                          env=env, cwd=folder, timeout=TIMEOUT_S, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
-        sys.exit(f'{" ".join(program)} ended with {done.returncode}\n{done.stdout}{done.stderr}')
-    return [json.loads(line) for line in done.stdout.splitlines()], out
+        sys.exit(f'{" ".join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}')
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def read_profile(path):
@@ -93,17 +107,19 @@ def measure(folder):
     """Each operation's Case by its name, and the compiler."""
     cases, compiler = {}, None
     for program in PROGRAMS:
-        lines, out = run(program, folder)
+        lines = run(program, folder)
         compiler = lines[0]['compiler']
         ops = {line['name']: line['ops'] for line in lines[1:]}
-        for file in glob.glob(out + '.*'):
+        for file in glob.glob(os.path.join(folder, f'callgrind.{program}.*')):
             name, functions = read_profile(file)
             if name in ops:
                 nb = ops.pop(name)
+                for function in OWN:
+                    del functions[function]
                 cases[name] = Case(sum(functions.values()) / nb,
                                    {f: n / nb for f, n in functions.items()})
         if ops:
-            sys.exit(f'{program[0]}: callgrind wrote nothing of {", ".join(ops)}')
+            sys.exit(f'{program}: callgrind wrote nothing of {", ".join(ops)}')
     return cases, compiler
 
 
@@ -183,6 +199,22 @@ def write_bars(compiler, bars):
                    '  "operations": {\n' + ',\n'.join(lines) + '\n  }\n}\n')
 
 
+def record():
+    """Makes the recording anew, with an nfs-ganesha."""
+    sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'nfs'))
+    import ganesha
+    if not ganesha.is_installed():
+        sys.exit(f'this needs root, {ganesha.SERVER} and {ganesha.SHIM}')
+    if os.path.exists(RECORDING):
+        os.remove(RECORDING)
+    with ganesha.Ganesha() as server:
+        with open(os.path.join(server.folder, FILE_NAME), 'wb') as file:
+            file.write(b'w' * FILE_BYTES)
+        params = server.params()
+        subprocess.run([path_of('weir-insn-nfs'), RECORDING, str(params['port']),
+                        str(params['mount_port'])], stdout=subprocess.DEVNULL, check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0],
                                      epilog='WEIR_BUILD names the build directory, of gcc.')
@@ -191,12 +223,16 @@ def main():
                         help='lower bars to what was measured, and add new ones')
     parser.add_argument('--raise', action='store_true', dest='may_raise',
                         help='with --update: raise bars, too; say in the commit why')
+    parser.add_argument('--record', action='store_true',
+                        help="first make the recording of the NFS server's replies anew")
     parser.add_argument('--keep', metavar='FOLDER',
                         help="leave callgrind's files there, for callgrind_annotate")
     args = parser.parse_args()
     if args.may_raise and not args.update:
         parser.error('--raise goes with --update')
 
+    if args.record:
+        record()
     known = {'compiler': None, 'operations': {}}
     if os.path.exists(BARS):
         with open(BARS, encoding='utf-8') as file:
