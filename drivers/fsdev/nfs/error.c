@@ -63,10 +63,12 @@ nfs_error_index(uint32_t status)
 int
 nfs_errno(uint32_t status)
 {
-	unsigned int i = nfs_error_index(status);
+	unsigned int i;
 
+	/* Each reply comes by here, and few of them are errors. */
 	if (status == NFS3STAT_OK)
 		return 0;
+	i = nfs_error_index(status);
 	return i < RTE_DIM(nfs_errors) ? -nfs_errors[i].error : -EIO;
 }
 
