@@ -34,6 +34,7 @@
 
 static const struct {
 	unsigned int op, depth, guests;
+	bool interrupts; /* the driver wants them, as one that sleeps */
 } cases[] = {
 	{ OP_GETATTR, 32, ALL },
 	{ OP_LOOKUP, 32, ALL },
@@ -44,6 +45,8 @@ static const struct {
 	{ OP_WRITE_1M, 8, NULL_SPLIT },
 	{ OP_OPEN, 32, NULL_SPLIT | MEM_SPLIT },
 	{ OP_CREATE, 32, MEM_SPLIT },
+	/* Last: what the driver has asked for stays in its ring. */
+	{ OP_READ_4K, 1, NULL_SPLIT | NULL_PACKED, .interrupts = true },
 };
 
 struct engine {
@@ -57,6 +60,7 @@ struct engine {
 
 	const struct op_kind *kind;
 	unsigned int depth;
+	bool interrupts;
 	unsigned int step; /* whose answers are awaited */
 	unsigned int left; /* operations of each task */
 	bool rested;
@@ -101,12 +105,23 @@ engine_take(struct engine *e)
 	}
 }
 
+/* What a driver does before it sleeps. */
+static void
+engine_want_interrupt(struct fe_ring *ring)
+{
+	ring->flags &= ~FE_RING_POLL;
+	fe_ring_wait(ring, 0);
+	ring->flags |= FE_RING_POLL;
+}
+
 static void
 engine_send(struct engine *e)
 {
 	const struct op_step *step = &e->kind->steps[e->step];
 	struct fe_queue *q = &e->fs.queue[step->queue];
 
+	if (e->interrupts)
+		engine_want_interrupt(&q->ring);
 	for (unsigned int i = 0; i < e->depth; i++) {
 		struct op_task *task = &e->tasks[i];
 
@@ -169,8 +184,8 @@ engine_case(struct engine *e)
 {
 	char name[128];
 
-	snprintf(name, sizeof(name), "%s, %s ring, depth %u: %s", e->fsdev, e->ring, e->depth,
-			e->kind->name);
+	snprintf(name, sizeof(name), "%s, %s ring, depth %u%s: %s", e->fsdev, e->ring, e->depth,
+			e->interrupts ? ", interrupts" : "", e->kind->name);
 	engine_rewind(e, WARM);
 	meter_warm(&e->load);
 	engine_rewind(e, ROUNDS);
@@ -204,6 +219,7 @@ engine_cases(struct engine *e)
 			continue;
 		e->kind = &op_kinds[cases[i].op];
 		e->depth = cases[i].depth;
+		e->interrupts = cases[i].interrupts;
 		engine_case(e);
 	}
 }
