@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the weir authors
 """weir-perf's engine in the machine's own fio: job files against devices, and what it refuses."""
 
+import errno
 import json
 import os
 import signal
@@ -218,6 +219,31 @@ def test_wrong_data_is_found(devices):
         file.seek(5 * 4096 + 2000)
         file.write(b'x')
     fails(f'{head}[read]\nrw=read\niodepth=8\nunlink=1\n', 'verify failed at file spoilt')
+
+
+def test_errors_and_short_answers_are_told(devices):
+    """Writes to a full file system end the job, reads at a file's end are short."""
+    devices.rpc('fsdev_mem_create', name='small', size=1 << 20)
+    sock = devices.add_device('d-small', 'small')
+    with Fio(f'{HEAD}socket={sock}\nbs=64k\nsize=4m\niodepth=4\n[full]\nrw=write\n') as run:
+        code, err = run.end()
+        full, = run.jobs()
+    assert code != 0
+    assert full['error'] == errno.ENOSPC, err
+    assert 0 < full['write']['io_bytes'] <= 1 << 20
+    devices.remove_device('d-small')
+
+    head = f'{HEAD}socket={devices.socks["aio"]}\nbs=4k\nfilename=short\n'
+    fio(f'{head}size=64k\n[write]\nrw=write\n')
+    os.truncate(f'{devices.folder}/short', 30 << 10)
+    log = ''.join(f'short read {4096 * i} 4096\n' for i in (0, 6, 7, 8))
+    with tempfile.NamedTemporaryFile('w', suffix='.log') as file:
+        file.write(f'fio version 2 iolog\nshort add\nshort open\n{log}short close\n')
+        file.flush()
+        job = fio(f'{HEAD}socket={devices.socks["aio"]}\n[short]\nread_iolog={file.name}\n')
+    # fio asks again for what is missing, gets nothing, and counts whole answers, as with libaio.
+    assert (job['short']['read']['io_bytes'], job['short']['read']['short_ios']) == (2 * 4096, 1)
+    os.unlink(f'{devices.folder}/short')
 
 
 @pytest.mark.parametrize('lines,words', [

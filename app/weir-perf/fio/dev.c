@@ -50,10 +50,11 @@ dev_fail(struct dev *dev, int rc)
 	pthread_mutex_lock(&dev->fs.fault_lock);
 	memcpy(fault, dev->fs.fault, sizeof(fault));
 	pthread_mutex_unlock(&dev->fs.fault_lock);
-	if (fault[0] != '\0')
-		dev_set_error(dev, -EPROTO, "%s: the server broke a rule: %s", socket, fault);
-	else if (rc == -ECONNRESET)
+	/* One that goes may owe an interrupt for its last answer. */
+	if (rc == -ECONNRESET)
 		dev_set_error(dev, rc, "%s: the server went away", socket);
+	else if (fault[0] != '\0')
+		dev_set_error(dev, -EPROTO, "%s: the server broke a rule: %s", socket, fault);
 	else if (rc == -ETIMEDOUT)
 		dev_set_error(dev, rc, "%s: no answer within %u s", socket, dev->need.timeout_s);
 	else
