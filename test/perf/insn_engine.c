@@ -237,6 +237,8 @@ engine_guest(struct engine *e)
 	e->opts.socket = e->socket;
 	e->opts.ring_size = RING_SIZE;
 	e->opts.depth = OPS_DEPTH_MAX;
+	/* A guest of less than 3 GiB has one region, a larger one two, here used in turn. */
+	e->opts.nb_regions = e->guest == MEM_SPLIT ? 2 : 1;
 	e->opts.ring_flags |= FE_RING_POLL | (e->guest == NULL_PACKED ? FE_RING_PACKED : 0);
 	meter_beside(guest_mount, e);
 	e->load = (struct meter_load){ .next = engine_next, .rest = engine_rest };

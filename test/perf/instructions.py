@@ -49,6 +49,7 @@ HWCAPS = ('AVX', 'AVX2', 'AVX512BW', 'AVX512F', 'AVX512VL', 'AVX_Fast_Unaligned_
           'BMI2', 'ERMS', 'FSRM', 'RTM', 'SSE4_1', 'SSE4_2', 'SSSE3')
 TUNABLES = ('glibc.cpu.hwcaps=' + ','.join('-' + cap for cap in HWCAPS) +
             ':glibc.cpu.x86_non_temporal_threshold=0x10000000:glibc.malloc.arena_max=1')
+VALGRIND = '/usr/bin/valgrind'
 CALLGRIND = ('--tool=callgrind', '--instr-atstart=no', '--collect-atstart=no', '--dump-line=no',
              '--compress-strings=no', '--compress-pos=no')
 
@@ -71,7 +72,7 @@ def run(name, folder):
     out = os.path.join(folder, 'callgrind.' + name)
     # Nothing of our environment; and what EAL and the devices leave goes where all goes.
     env = {'GLIBC_TUNABLES': TUNABLES, 'LD_BIND_NOW': '1', 'RUNTIME_DIRECTORY': folder}
-    done = subprocess.run(['/usr/bin/valgrind', *CALLGRIND, f'--callgrind-out-file={out}',
+    done = subprocess.run([VALGRIND, *CALLGRIND, f'--callgrind-out-file={out}',
                            path_of(command[0]), *command[1:]],
                           env=env, cwd=folder, timeout=TIMEOUT_S, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
@@ -231,6 +232,8 @@ def main():
     if args.may_raise and not args.update:
         parser.error('--raise goes with --update')
 
+    if not os.path.exists(VALGRIND):
+        sys.exit(f'this needs {VALGRIND}')
     if args.record:
         record()
     known = {'compiler': None, 'operations': {}}
