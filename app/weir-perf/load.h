@@ -29,17 +29,22 @@
 struct load;
 struct load_thread;
 
+/** A file for reads and writes. */
+struct work_data {
+	uint64_t nodeid;
+	uint64_t fh;
+};
+
 /** The files that the load works on; see setup.c. */
 struct work {
 	char prefix[WORK_NAME_BYTES / 2]; /**< of all our names in dir */
 	uint64_t dir; /**< --dir */
-	struct fuse_entry_out data; /**< the file for reads and writes */
-	uint64_t data_fh;
+	unsigned int nb_data; /**< one, or one for each queue */
+	struct work_data data[FE_MAX_QUEUES];
 	uint64_t set_dir; /**< where the set of files is: a directory of our own, or dir */
 	unsigned int nb_files; /**< of the set that exist */
 	uint64_t *files; /**< their node ids */
 	char (*names)[WORK_NAME_BYTES]; /**< their names in set_dir */
-	bool has_data;
 	bool has_set_dir;
 };
 

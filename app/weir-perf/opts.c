@@ -90,6 +90,8 @@ static const struct row rows[] = {
 	{ "bs", "BYTES", ROW_U32, AT(block), 8, 1 << 20, "of one read or write (4k)" },
 	{ "file-size", "BYTES", ROW_U64, AT(file_size), 8, 1ULL << 42,
 			"of the file for reads and writes (64m)" },
+	{ "file-each", NULL, ROW_FLAG, AT(file_each), 0, 0,
+			"a file for each queue, instead of a part of one" },
 	{ "files", "N", ROW_U32, AT(files), 1, 1000000, "in the set of files (100)" },
 	{ "dir", "PATH", ROW_TEXT, AT(dir), 0, 0, "directory to work in, which exists (/)" },
 	{ "seed", "N", ROW_U64, AT(seed), 0, UINT64_MAX, "of all that is random (1)" },

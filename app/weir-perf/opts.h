@@ -60,6 +60,7 @@ struct perf_opts {
 	uint64_t ramp_ms;
 	uint32_t block;
 	uint64_t file_size;
+	bool file_each; /**< one for each queue */
 	uint32_t files;
 	uint64_t seed;
 	const char *dir;

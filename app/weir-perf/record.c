@@ -38,8 +38,9 @@ record_data(const struct load_task *task, enum trace_op op)
 	const struct fuse_read_in *in = task->req->arg.va;
 
 	/* A WRITE has these where a READ has them. */
-	fprintf(task->thread->record, "%" PRIu64 " %s data %" PRIu64 " %u\n", task->stream,
-			trace_op_names[op], (uint64_t)in->offset, in->size);
+	fprintf(task->thread->record, "%" PRIu64 " %s data%u %" PRIu64 " %u\n", task->stream,
+			trace_op_names[op], task->thread->index % task->thread->load->work.nb_data,
+			(uint64_t)in->offset, in->size);
 }
 
 void

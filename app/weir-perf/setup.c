@@ -19,7 +19,7 @@ failed(int rc, const char *what)
 }
 
 static int
-data_fill(struct load *load)
+data_fill(struct load *load, const struct work_data *data)
 {
 	struct fe_queue *q = &load->fs.queue[1];
 	uint64_t size = load->opts->file_size;
@@ -32,7 +32,7 @@ data_fill(struct load *load)
 		uint32_t len = size - off < step ? size - off : step;
 
 		verify_fill(load->opts->seed, buf, len, off, 0);
-		rc = fe_write(q, load->work.data.nodeid, load->work.data_fh, buf, len, off);
+		rc = fe_write(q, data->nodeid, data->fh, buf, len, off);
 		off += rc > 0 ? rc : 0;
 		if (rc == 0)
 			rc = -EIO;
@@ -41,27 +41,46 @@ data_fill(struct load *load)
 	return buf == NULL ? -ENOMEM : rc < 0 ? rc : 0;
 }
 
+static void
+data_name(const struct work *work, unsigned int i, char name[WORK_NAME_BYTES])
+{
+	snprintf(name, WORK_NAME_BYTES, "%s.data%u", work->prefix, i);
+}
+
+static int
+data_make_one(struct load *load)
+{
+	struct work *work = &load->work;
+	struct work_data *data = &work->data[work->nb_data];
+	struct fuse_entry_out entry;
+	char name[WORK_NAME_BYTES];
+	int rc;
+
+	data_name(work, work->nb_data, name);
+	rc = fe_create(&load->fs.queue[1], work->dir, name, O_RDWR | O_CREAT | O_EXCL,
+			S_IFREG | 0644, &entry, &data->fh);
+	if (rc < 0)
+		return failed(rc, "create the file");
+	data->nodeid = entry.nodeid;
+	work->nb_data++;
+	rc = data_fill(load, data);
+	return rc < 0 ? failed(rc, "fill the file") : 0;
+}
+
 static int
 data_make(struct load *load)
 {
-	struct fe_queue *q = &load->fs.queue[1];
-	struct work *work = &load->work;
-	char name[WORK_NAME_BYTES];
-	int rc;
+	unsigned int nb = load->opts->file_each ? load->opts->queues : 1;
+	int rc = 0;
 
 	if (load->opts->block > fe_fs_max_io(&load->fs)) {
 		fprintf(stderr, "weir-perf: this device and ring take at most %u bytes (--bs)\n",
 				fe_fs_max_io(&load->fs));
 		return -EMSGSIZE;
 	}
-	snprintf(name, sizeof(name), "%s.data", work->prefix);
-	rc = fe_create(q, work->dir, name, O_RDWR | O_CREAT | O_EXCL, S_IFREG | 0644, &work->data,
-			&work->data_fh);
-	if (rc < 0)
-		return failed(rc, "create the file");
-	work->has_data = true;
-	rc = data_fill(load);
-	return rc < 0 ? failed(rc, "fill the file") : 0;
+	while (rc == 0 && load->work.nb_data < nb)
+		rc = data_make_one(load);
+	return rc;
 }
 
 /* A directory for the set of files, or --dir itself where the server makes no directories. */
@@ -150,11 +169,11 @@ setup_clean(struct load *load)
 
 	if (load->trace != NULL)
 		replay_clean(load);
-	if (work->has_data) {
-		snprintf(name, sizeof(name), "%s.data", work->prefix);
-		fe_release(q, work->data.nodeid, work->data_fh);
+	for (i = 0; i < work->nb_data; i++) {
+		data_name(work, i, name);
+		fe_release(q, work->data[i].nodeid, work->data[i].fh);
 		fe_unlink(q, work->dir, name);
-		fe_forget(&load->fs, work->data.nodeid, 1);
+		fe_forget(&load->fs, work->data[i].nodeid, 1);
 	}
 	for (i = 0; i < work->nb_files; i++) {
 		uint64_t nb = 1;

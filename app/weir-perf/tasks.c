@@ -9,7 +9,15 @@
 /* Random places to try before all are looked through. */
 #define CHOOSE_TRIES 64
 
-/* Operations on the data file. Each thread has a part of it for itself. */
+/* Operations on a data file. Each thread has a part of it for itself. */
+
+static const struct work_data *
+task_data(const struct load_task *task)
+{
+	const struct work *work = &task->thread->load->work;
+
+	return &work->data[task->thread->index % work->nb_data];
+}
 
 static bool
 block_is_free(const struct load_task *task, uint64_t block)
@@ -59,7 +67,7 @@ static int
 step_read(struct load_task *task)
 {
 	struct load_thread *t = task->thread;
-	const struct work *work = &t->load->work;
+	const struct work_data *data = task_data(task);
 	uint32_t bytes = t->load->opts->block;
 	struct fe_req *req = task->req;
 	bool good;
@@ -71,7 +79,7 @@ step_read(struct load_task *task)
 			return rc;
 		if (t->verify.blocks != NULL)
 			verify_read_begin(&t->verify, task->block);
-		fe_read_prepare(req, work->data.nodeid, work->data_fh, bytes, block_offset(task));
+		fe_read_prepare(req, data->nodeid, data->fh, bytes, block_offset(task));
 		return TASK_SEND;
 	}
 
@@ -92,7 +100,7 @@ static int
 step_write(struct load_task *task)
 {
 	struct load_thread *t = task->thread;
-	const struct work *work = &t->load->work;
+	const struct work_data *data = task_data(task);
 	uint32_t bytes = t->load->opts->block;
 	struct fe_req *req = task->req;
 	const struct fuse_write_out *out = fe_req_res(req);
@@ -105,7 +113,7 @@ step_write(struct load_task *task)
 			return rc;
 		if (t->verify.blocks != NULL)
 			verify_write_begin(&t->verify, task->block, req->data.va);
-		fe_write_prepare(req, work->data.nodeid, work->data_fh, bytes, block_offset(task));
+		fe_write_prepare(req, data->nodeid, data->fh, bytes, block_offset(task));
 		return TASK_SEND;
 	}
 

@@ -75,6 +75,24 @@ def test_a_mix_is_verified_with_any_driver(devices, driver):
     assert os.listdir(devices.folder) == []
 
 
+def test_each_queue_may_have_a_file_of_its_own(devices, tmp_path):
+    trace = tmp_path / 'trace'
+    args = ('-s', devices.socks['aio'], *SMALL, '--ops', 600, '--queues', 3, '--verify',
+            '--mix=randread=1,randwrite=1')
+    for option, nb in ((), 1), (('--file-each',), 3):
+        got = perf_json(*args, '--record', trace, *option)
+        assert (got['ops'], got['errors']) == (600, 0)
+        # Streams are numbered through the queues.
+        queue = {}
+        for words in (line.split() for line in trace.read_text().splitlines()[1:]):
+            queue.setdefault(words[2], set()).add(int(words[0]) // 8)
+        if nb == 1:
+            assert queue == {'data0': {0, 1, 2}}
+        else:
+            assert queue == {'data0': {0}, 'data1': {1}, 'data2': {2}}
+    assert os.listdir(devices.folder) == []
+
+
 def test_packed_rings_have_to_be_offered(devices):
     _, err = perf('-s', devices.socks['mem'], *SMALL, '--ops', 1, '--packed', 'getattr', code=3)
     assert 'not supported' in err
@@ -109,7 +127,7 @@ def test_data_changed_behind_its_back_is_wrong(devices):
     with subprocess.Popen([PERF, '-s', devices.socks['aio'], '--file-size', '1m', '--verify',
                            '--seconds', '60', 'randread'], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        path = os.path.join(devices.folder, f'weir-perf-{run.pid}.data')
+        path = os.path.join(devices.folder, f'weir-perf-{run.pid}.data0')
         wait_until(lambda: os.path.exists(path) and os.path.getsize(path) == 1 << 20, 20,
                    'the file')
 
