@@ -26,6 +26,8 @@ import weirtest  # noqa: E402  (its folder is on the path from here on)
 DEPTHS = (1, 32)
 DEVICES, QUEUES = 32, 64
 RATE = 1000
+IDLE_S = 3
+PARTS = ('idle', 'crowd', 'policies')
 CPUS = sorted(os.sched_getaffinity(0))
 LOAD_CPU, SERVER_CPU = CPUS[0], CPUS[-1]
 
@@ -49,10 +51,32 @@ def best(runs):
 
 def idle_queues(weir, stack):
     """A crowd of mounted devices that do nothing."""
-    for i in range(DEVICES):
-        path = weir.add_device(f'idle{i}', 'null0', queues=QUEUES)
+    # All of them first: librte_vhost takes up to a second to see new ones.
+    paths = [weir.add_device(f'idle{i}', 'null0', queues=QUEUES) for i in range(DEVICES)]
+    for path in paths:
         stack.enter_context(weirtest.holding_fe(path, '--queues', str(QUEUES), '--depth', '1',
                                                 '--max-io', '4096'))
+
+
+def remove_idle(weir):
+    for i in range(DEVICES):
+        weir.remove_device(f'idle{i}')
+
+
+def measure_idle(weir, args):
+    """CPU and memory of the whole process while a crowd of devices is mounted and does nothing."""
+    before_kib = weir.rss_kib()
+    with contextlib.ExitStack() as stack:
+        idle_queues(weir, stack)
+        kib = (weir.rss_kib() - before_kib) / (DEVICES * (QUEUES + 1))
+        progress(f'{IDLE_S} s of nothing, {args.runs} times')
+        percent = []
+        for _ in range(args.runs):
+            before = weir.cpu_seconds()
+            time.sleep(IDLE_S)
+            percent.append(100 * (weir.cpu_seconds() - before) / IDLE_S)
+    remove_idle(weir)
+    return {'percent': statistics.median(percent), 'kib_per_queue': kib}
 
 
 def measure_crowd(weir, sock, args):
@@ -73,8 +97,7 @@ def measure_crowd(weir, sock, args):
         idle_queues(weir, stack)
         progress('one busy queue beside idle ones')
         series(True)
-    for i in range(DEVICES):
-        weir.remove_device(f'idle{i}')
+    remove_idle(weir)
     progress('alone again')
     series(False)
     return [{'depth': depth, 'idle_queues': DEVICES * (QUEUES + 1) if idle else 0, **best(got)}
@@ -143,7 +166,12 @@ def policies(weir):
             yield policy
 
 
-def show(crowd, table):
+def show_idle(idle):
+    print(f"{DEVICES} devices of {QUEUES} queues, idle: {idle['percent']:.2f} % of a core, "
+          f"{idle['kib_per_queue']:.1f} KiB for each queue\n")
+
+
+def show_crowd(crowd):
     print('| depth | idle queues | 1000 reads a CPU second | to alone | median us | to alone |')
     print('|---|---|---|---|---|---|')
     for row in crowd:
@@ -152,6 +180,9 @@ def show(crowd, table):
               f"{row['kops_of_cpu'] / alone['kops_of_cpu']:.2f} | {row['p50_us']:.1f} | "
               f"{row['p50_us'] / alone['p50_us']:.2f} |")
     print()
+
+
+def show_policies(table):
     print('| policy | depth 1, median us, guest polls | guest sleeps | CPU idle | '
           f'CPU at {RATE} requests/s | median us of those, script included |')
     print('|---|---|---|---|---|---|')
@@ -165,8 +196,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('--runs', type=int, default=5, help='runs of each, the best counts (5)')
     parser.add_argument('--seconds', type=int, default=1, help='length of a run (1)')
+    parser.add_argument('--part', choices=PARTS, action='append', help='only this; repeatable')
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     args = parser.parse_args()
+    parts = args.part or PARTS
+    got = {}
 
     weirtest.lcores = lambda: f'0@{LOAD_CPU},1@{SERVER_CPU}'
     weir = weirtest.Weir()
@@ -175,15 +209,22 @@ def main():
         weir.start_transport()
         weir.rpc('fsdev_null_create', name='null0')
         sock = weir.add_device('busy', 'null0', queues=1)
-        crowd = measure_crowd(weir, sock, args)
-        table = [measure_policy(weir, sock, policy, args) for policy in policies(weir)]
+        if 'idle' in parts:
+            got['idle'] = measure_idle(weir, args)
+        if 'crowd' in parts:
+            got['crowd'] = measure_crowd(weir, sock, args)
+        if 'policies' in parts:
+            got['policies'] = [measure_policy(weir, sock, policy, args)
+                               for policy in policies(weir)]
     finally:
         weir.terminate()
         weir.cleanup()
     if args.json:
-        print(json.dumps({'crowd': crowd, 'policies': table}))
-    else:
-        show(crowd, table)
+        print(json.dumps(got))
+        return
+    for part, show in (('idle', show_idle), ('crowd', show_crowd), ('policies', show_policies)):
+        if part in got:
+            show(got[part])
 
 
 if __name__ == '__main__':
