@@ -15,6 +15,7 @@ import pytest
 from weirtest import BUILD, SANITIZED, SLOW, Weir, wait_until
 
 ENGINE = os.path.join(BUILD, 'app', 'weir-perf', 'fio', 'weir-fio.so')
+VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
 WHY_NOT = os.environ.get('WEIR_FIO_WHY') or 'built without -Dfio_source, see doc/performance.md'
 
 pytestmark = pytest.mark.skipif(not os.path.exists(ENGINE), reason=f'no weir-fio.so: {WHY_NOT}')
@@ -200,6 +201,25 @@ def test_jobs_share_a_device_with_a_queue_each(devices):
     fio(f'[host]\nioengine=psync\n{VERIFIED}rw=read\nbs=4k\n'
         f'filename={devices.folder}/shared\nverify_state_save=0\n')
     os.unlink(f'{devices.folder}/shared')
+
+
+def test_other_servers_are_loaded_too(tmpfs_folder):
+    if not os.path.exists(VIRTIOFSD):
+        pytest.skip('no virtiofsd of QEMU')
+    share = os.path.join(tmpfs_folder, 'share')
+    sock = os.path.join(tmpfs_folder, 'sock')
+    os.mkdir(share)
+    with subprocess.Popen([VIRTIOFSD, f'--socket-path={sock}', '-o', f'source={share}', '-o',
+                           'cache=none', '-o', 'sandbox=chroot'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_until(lambda: os.path.exists(sock), 20, 'virtiofsd')
+            jobs = fio(f'{HEAD}socket={sock}\n{VERIFIED}[mix]\nrw=randrw\nbs=4k\nsize=512k\n'
+                       'iodepth=16\nevent=1\n')
+            assert jobs['mix']['write']['io_bytes'] > 0
+            assert os.listdir(share) == ['mix.0.0']
+        finally:
+            server.kill()
 
 
 def test_a_log_is_replayed(devices):

@@ -121,7 +121,8 @@ file_lay_out(struct thread_data *td, struct lane *lane, struct file *file, uint6
 	bool is_full = td_read(td) || (td_write(td) && td->o.overwrite && !appends);
 	int rc = 0;
 
-	if (is_full || (td_write(td) && !appends))
+	/* Not without need: some servers answer EIO when there is no such name. */
+	if (file->nodeid != 0 && (is_full || (td_write(td) && !appends)))
 		rc = file_unlink(lane, file);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
