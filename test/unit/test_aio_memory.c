@@ -3,8 +3,9 @@
  */
 
 /*
- * The aio driver on a folder in memory: what is quick there is done on the worker. Its one helper
- * sleeps when it has nothing to do, and each job costs it at least one more change of context.
+ * The aio driver on a folder in memory: what is quick there is done on the worker; and on a disk,
+ * what is quick of that. Its one helper sleeps when it has nothing to do, and each job costs it at
+ * least one more change of context.
  */
 
 #include <ctype.h>
@@ -23,8 +24,10 @@
 #include <cmocka.h>
 #include <rte_common.h>
 
+#include "../../drivers/fsdev/aio/aio.h"
 #include "aio_folder.h"
 
+#define MAX_FDS     64
 #define HELPER      "aio-aio0"
 #define LARGE_BYTES (8 << 20)
 
@@ -144,6 +147,88 @@ memory_of_large_files_is_freed_by_helpers(void **state)
 	assert_true(helper_switches() > before);
 }
 
+static struct aio_fs *
+fs_under_test(void)
+{
+	return *(struct aio_fs **)weir_fsdev_priv(fsc.dev);
+}
+
+/* Whether calls by name are used, which they are not where something is mounted in the mount. */
+static bool
+is_by_name(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000 && fsc_info("aio0", "lookup_by_number") != 1; i++)
+		fsc_poll();
+	return fsc_info("aio0", "lookup_by_number") == 1;
+}
+
+static void
+host_touch(const char *name)
+{
+	int fd = open(host(name), O_WRONLY | O_CREAT, 0644);
+
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* With no descriptor left, a worker can only unlink what it can without. */
+static void
+memory_of_small_files_is_freed_without_a_descriptor(void **state)
+{
+	static struct weir_file *files[MAX_FDS];
+	struct weir_entry entry;
+	unsigned int nb;
+	long before;
+
+	if (!is_by_name())
+		skip();
+	host_touch("open");
+	host_touch("small");
+	host_touch("moving");
+	assert_int_equal(fsc_lookup(&fsc, root, "open", &entry), 0);
+	for (nb = 0; fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDONLY, &files[nb]) == 0; nb++)
+		;
+	before = helper_switches();
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "small"), 0);
+	assert_int_equal(helper_switches(), before);
+	/* While names move, what was small may be large the next moment. */
+	atomic_fetch_add(&fs_under_test()->moving, 1);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "moving"), 0);
+	assert_true(helper_switches() > before);
+	atomic_fetch_sub(&fs_under_test()->moving, 1);
+	while (nb-- > 0)
+		fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, files[nb]);
+	fsc_put(&fsc, entry.node);
+	unlink(host("open"));
+}
+
+/* And names do not move while a worker is between its look and its unlink. */
+static void
+memory_of_small_files_stays_small_until_it_is_freed(void **state)
+{
+	struct fsc_call call = { .req = { .op = WEIR_FSOP_RENAME } };
+	unsigned int i;
+
+	host_touch("from");
+	call.req.node = call.req.newnode = root;
+	call.req.name = "from";
+	call.req.newname = "to";
+	atomic_fetch_add(&fs_under_test()->unlinking, 1);
+	fsc_submit(&fsc, &call);
+	while (fsc_info("aio0", "helpers_running") == 0 && !atomic_load(&call.done))
+		fsc_poll();
+	for (i = 0; i < 20; i++) {
+		fsc_poll();
+		assert_int_equal(access(host("from"), F_OK), 0);
+	}
+	atomic_fetch_sub(&fs_under_test()->unlinking, 1);
+	assert_int_equal(fsc_wait(&call), 0);
+	assert_int_equal(access(host("to"), F_OK), 0);
+	unlink(host("to"));
+}
+
 static void
 memory_keeps_what_callers_make_theirs(void **state)
 {
@@ -175,21 +260,62 @@ memory_keeps_what_callers_make_theirs(void **state)
 	assert_int_equal(st.st_mode, S_IFREG | 0666);
 }
 
+/* What is in the cache is looked up there, and the descriptor that it takes is closed, too. */
+static void
+disk_looks_known_names_up_without_helpers(void **state)
+{
+	struct weir_entry first, again;
+	unsigned int i;
+	long before;
+
+	if (fsc_info("aio0", "local") != 1)
+		skip();
+	host_touch("known");
+	assert_int_equal(link(host("known"), host("link")), 0);
+	assert_int_equal(fsc_lookup(&fsc, root, "known", &first), 0);
+	before = helper_switches();
+	for (i = 0; i < 8; i++) {
+		assert_int_equal(fsc_lookup(&fsc, root, i % 2 == 0 ? "known" : "link", &again), 0);
+		assert_ptr_equal(again.node, first.node);
+		fsc_put(&fsc, again.node);
+	}
+	assert_int_equal(helper_switches(), before);
+	fsc_put(&fsc, first.node);
+	unlink(host("known"));
+	unlink(host("link"));
+}
+
+static const struct CMUnitTest disk_tests[] = {
+	cmocka_unit_test(disk_looks_known_names_up_without_helpers),
+};
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(memory_is_served_without_helpers),
 	cmocka_unit_test(memory_of_large_files_is_freed_by_helpers),
+	cmocka_unit_test(memory_of_small_files_stays_small_until_it_is_freed),
 	cmocka_unit_test(memory_keeps_what_callers_make_theirs),
 };
+
+static const struct CMUnitTest few_tests[] = {
+	cmocka_unit_test(memory_of_small_files_is_freed_without_a_descriptor),
+};
+
+/* Its ring, which would be tried out, would wake it once more when it goes. */
+#define ONE_HELPER ", \"nb_helpers\": 1, \"uring\": \"off\""
 
 int
 main(void)
 {
-	static const struct aio_variant one_helper = { "aio in memory", "/dev/shm",
-		", \"nb_helpers\": 1" };
+	static const struct aio_variant one_helper = { "aio in memory", "/dev/shm", ONE_HELPER };
 	static const struct aio_variant descriptors = { "aio in memory, by descriptor", "/dev/shm",
-		", \"nb_helpers\": 1, \"inode_file_handles\": \"never\"" };
+		ONE_HELPER ", \"inode_file_handles\": \"never\"" };
+	static const struct aio_variant disk = { "aio on the build folder", ".", ONE_HELPER };
+	static const struct aio_variant few = { "aio in memory, few descriptors", "/dev/shm",
+		ONE_HELPER ", \"max_fds\": 64" };
 	int failed;
 
+	/* Where it may, out of sight of other people's mounts, at which a helper would look. */
+	(void)aio_folder_may_mount();
 	if (fsc_start("0,1@0,2@0") < 0)
 		return 77;
 	aio_variant = &one_helper;
@@ -198,6 +324,12 @@ main(void)
 	aio_variant = &descriptors;
 	failed += cmocka_run_group_tests_name(
 			descriptors.name, tests, aio_folder_setup, aio_folder_teardown);
+	aio_variant = &disk;
+	failed += cmocka_run_group_tests_name(
+			disk.name, disk_tests, aio_folder_setup, aio_folder_teardown);
+	aio_variant = &few;
+	failed += cmocka_run_group_tests_name(
+			few.name, few_tests, aio_folder_setup, aio_folder_teardown);
 	fsc_stop();
 	return failed > 0 || aio_folder_failures > 0;
 }

@@ -31,6 +31,7 @@
 #define AIO_RING_ENTRIES 256 /**< io_uring requests under way on a channel */
 #define AIO_DIR_LOCKS    64
 #define AIO_MAX_HELPERS  64
+#define AIO_QUICK_BLOCKS 2048 /**< of 512 bytes: what memory frees in no time */
 
 enum aio_uring {
 	AIO_URING_AUTO,
@@ -127,6 +128,8 @@ struct aio_fs {
 	_Atomic bool no_nowait_read; /**< the file system refuses it: not asked again */
 	_Atomic bool no_nowait_write;
 	_Atomic uint32_t nb_rings; /**< channels that have one */
+	_Atomic uint32_t unlinking; /**< workers that have looked at a name to unlink it */
+	_Atomic uint32_t moving; /**< helpers that give names to files; they wait for those */
 	pthread_mutex_t dir_lock[AIO_DIR_LOCKS]; /**< helpers: position of an open directory */
 
 	/* Create and destroy: control's, and the helper's while job is under way. */
@@ -244,6 +247,13 @@ aio_fs_of(const struct weir_channel *chan)
 	return *(struct aio_fs **)weir_fsdev_priv(weir_channel_fsdev(chan));
 }
 
+/** Whether a call by name cannot leave the folder's mount, as far as is known. */
+static inline bool
+aio_way_is_free(const struct aio_fs *fs)
+{
+	return atomic_load_explicit(&fs->mounts.free_way, memory_order_relaxed);
+}
+
 static inline struct aio_ctx *
 aio_ctx_of(struct weir_fsreq *req)
 {
@@ -319,7 +329,12 @@ bool aio_fd_is_open(struct aio_fdtable *table, uint64_t slot);
 void aio_fd_ref(struct aio_fdtable *table, uint64_t slot);
 /** Drops a reference; a helper closes what may take long. Workers and control. 0 is allowed. */
 void aio_fd_put(struct aio_fdtable *table, uint64_t slot);
-/** The same on a helper, which closes itself; on a worker, inside of aio_run(), just the same. */
+/**
+ * Drops two references to descriptors of one inode. The second keeps it while the first, in memory
+ * or a path, is closed, which is quick then.
+ */
+void aio_fd_put_beside(struct aio_fdtable *table, uint64_t slot, uint64_t beside);
+/** aio_fd_put() on a helper, which closes itself; on a worker, inside of aio_run(), just the same. */
 void WEIR_ON_HELPER aio_fd_put_now(struct aio_fdtable *table, uint64_t slot);
 /** Claims descriptors of this process for one file system, 0: a share. @return how many; 0: none. */
 uint32_t WEIR_ON_CONTROL aio_fd_claim(uint32_t wanted);
@@ -335,6 +350,13 @@ int
 aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, struct weir_attr *attr);
 /** Inode number as the guest sees it. */
 uint64_t aio_ino(const struct aio_fs *fs, uint64_t dev, uint64_t ino);
+/** Of a file that was just made in a directory of the folder in memory. */
+int aio_identify_made(struct aio_fs *fs, int fd, struct aio_found *found, struct weir_attr *attr);
+/**
+ * In memory, whether what has a name is quick to free. May be another file the next moment.
+ * @return 0: it is; -EAGAIN: it may be large; or another errno.
+ */
+int aio_name_is_small(const struct aio_fs *fs, int dirfd, const char *name);
 /** Takes found->slot, before anything is made that then could not be held. @return 0, -ENFILE. */
 int aio_found_take(struct aio_fs *fs, struct aio_found *found);
 void WEIR_ON_HELPER aio_found_drop(struct aio_fs *fs, struct aio_found *found);
@@ -388,7 +410,7 @@ aio_node_in_memory(const struct aio_fs *fs, const struct weir_node *node)
 	return fs->in_memory && ((const struct aio_node *)weir_node_priv(node))->local;
 }
 
-/* name.c, attr.c, file.c, dir.c, io.c */
+/* name.c, link.c, attr.c, file.c, dir.c, io.c */
 int WEIR_ON_WORKER aio_lookup(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_symlink(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_mknod(struct weir_channel *chan, struct weir_fsreq *req);
@@ -411,6 +433,9 @@ int WEIR_ON_WORKER aio_opendir(struct weir_channel *chan, struct weir_fsreq *req
 int WEIR_ON_WORKER aio_readdir(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_rw(struct weir_channel *chan, struct weir_fsreq *req);
 
+/** Answers with a node, whose reference is the receiver's, and the attributes already there. */
+int WEIR_ON_WORKER aio_entry_answer(
+		const struct aio_fs *fs, struct weir_fsreq *req, struct weir_node *node);
 /** Flags with which weir opens a file that the guest opens with flags. */
 int aio_open_flags(uint32_t flags);
 /** Takes a slot for a file record that will be opened, at the cost of the cache. -ENFILE. */

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <rte_common.h>
@@ -27,8 +28,6 @@
 /* A file system that does not say gets at most so many, and at most half of what is left. */
 #define FD_DEFAULT 131072
 #define FD_LEAST   64
-/* Blocks of 512 bytes that may be freed at once. */
-#define FD_QUICK_BLOCKS 2048
 
 static uint32_t
 fd_index(uint64_t slot)
@@ -229,9 +228,10 @@ fd_is_quick(const struct aio_fd *entry)
 
 	if (fd < 0)
 		return true;
-	if (!atomic_load_explicit(&entry->in_memory, memory_order_relaxed) || fstat(fd, &st) < 0)
+	if (!atomic_load_explicit(&entry->in_memory, memory_order_relaxed) ||
+			syscall(SYS_fstat, fd, &st) < 0)
 		return false;
-	return st.st_nlink > 0 || st.st_blocks <= FD_QUICK_BLOCKS;
+	return st.st_nlink > 0 || st.st_blocks <= AIO_QUICK_BLOCKS;
 }
 
 void
@@ -251,6 +251,14 @@ aio_fd_put(struct aio_fdtable *table, uint64_t slot)
 		atomic_store(&table->slots[index].next, head);
 	while (!atomic_compare_exchange_weak(&table->closing, &head, index + 1));
 	fd_reaper_wake(table);
+}
+
+void
+aio_fd_put_beside(struct aio_fdtable *table, uint64_t slot, uint64_t beside)
+{
+	if (fd_unref(table, slot))
+		fd_retire(table, fd_index(slot));
+	aio_fd_put(table, beside);
 }
 
 void WEIR_ON_HELPER

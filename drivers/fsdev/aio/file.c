@@ -151,9 +151,18 @@ aio_open(struct weir_channel *chan, struct weir_fsreq *req)
 int WEIR_ON_WORKER
 aio_release(struct weir_channel *chan, struct weir_fsreq *req)
 {
+	struct aio_fs *fs = aio_fs_of(chan);
+	struct aio_ref own;
+
 	aio_begin(req);
-	if (req->file != NULL)
-		aio_file_drop(aio_fs_of(chan), req->file);
+	if (req->file == NULL)
+		return 0;
+	if (aio_node_in_memory(fs, req->node) && aio_node_peek(fs, req->node, &own) == 0) {
+		aio_fd_put_beside(&fs->fds, aio_file_of(req->file)->slot, own.slot);
+		aio_file_of(req->file)->slot = 0;
+	} else {
+		aio_file_drop(fs, req->file);
+	}
 	return 0;
 }
 

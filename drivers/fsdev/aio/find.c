@@ -192,6 +192,23 @@ aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, stru
 }
 
 int
+aio_identify_made(struct aio_fs *fs, int fd, struct aio_found *found, struct weir_attr *attr)
+{
+	int rc;
+
+	rc = fd_stat(fs, fd, attr);
+	if (rc < 0)
+		return rc;
+	memset(&found->node, 0, sizeof(found->node));
+	found->node.dev = fs->root_dev;
+	found->node.local = true;
+	found->key[0] = fs->root_dev;
+	found->key[1] = attr->ino;
+	found->type = attr->mode & S_IFMT;
+	return identify_handle(fs, fd, "", &found->node);
+}
+
+int
 aio_found_take(struct aio_fs *fs, struct aio_found *found)
 {
 	int rc = aio_fd_take(&fs->fds, &found->slot);
@@ -265,6 +282,28 @@ aio_find_cached(struct aio_fs *fs, int dirfd, const char *name, struct aio_found
 	return rc;
 }
 
+/* Attributes of a name in a folder in memory; -EAGAIN: it is, or may be, in another mount. */
+static int
+name_statx(const struct aio_fs *fs, int dirfd, const char *name, struct statx *sx)
+{
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+
+	if (!aio_way_is_free(fs))
+		return -EAGAIN;
+	if (statx(dirfd, name, flags, FIND_STATX, sx) < 0)
+		return -errno;
+	return sx->stx_mnt_id == fs->root_mount ? 0 : -EAGAIN;
+}
+
+int
+aio_name_is_small(const struct aio_fs *fs, int dirfd, const char *name)
+{
+	struct statx sx;
+	int rc = name_statx(fs, dirfd, name, &sx);
+
+	return rc == 0 && sx.stx_blocks > AIO_QUICK_BLOCKS ? -EAGAIN : rc;
+}
+
 /* Whether a name is the inode of a node, which may have no descriptor. */
 static bool
 known_is_named(const struct aio_fs *fs, const struct weir_node *node, int dirfd, const char *name)
@@ -298,16 +337,13 @@ int WEIR_ON_WORKER
 aio_find_known(struct aio_fs *fs, struct weir_fsdev *dev, int dirfd, const char *name,
 		struct weir_node **out, struct weir_attr *attr)
 {
-	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
 	struct weir_node *node;
 	struct statx sx;
+	int rc;
 
-	if (!atomic_load_explicit(&fs->mounts.free_way, memory_order_relaxed))
-		return -EAGAIN;
-	if (statx(dirfd, name, flags, FIND_STATX, &sx) < 0)
-		return -errno;
-	if (sx.stx_mnt_id != fs->root_mount)
-		return -EAGAIN;
+	rc = name_statx(fs, dirfd, name, &sx);
+	if (rc < 0)
+		return rc;
 	node = known_node(fs, dev, dirfd, name, &sx);
 	if (node == NULL)
 		return -EAGAIN;

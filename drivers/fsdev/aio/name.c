@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -29,8 +28,8 @@ entry_again(struct weir_fsreq *req)
 }
 
 /* Turns what was found into the guest's node. */
-static int WEIR_ON_WORKER
-entry_answer(const struct aio_fs *fs, struct weir_fsreq *req, struct weir_node *node)
+int WEIR_ON_WORKER
+aio_entry_answer(const struct aio_fs *fs, struct weir_fsreq *req, struct weir_node *node)
 {
 	req->out.entry.node = node;
 	req->out.entry.entry_valid_ns = fs->valid_ns;
@@ -57,7 +56,7 @@ entry_finish(struct weir_channel *chan, struct weir_fsreq *req)
 			aio_file_drop(fs, req->file);
 		return rc;
 	}
-	return entry_answer(fs, req, node);
+	return aio_entry_answer(fs, req, node);
 }
 
 static int WEIR_ON_HELPER
@@ -117,7 +116,7 @@ aio_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 		ctx->res = aio_find_cached(fs, dir.fd, req->name, &ctx->found, attr);
 	aio_fd_put(&fs->fds, dir.slot);
 	if (rc == 0)
-		return entry_answer(fs, req, node);
+		return aio_entry_answer(fs, req, node);
 	if (rc != -EAGAIN)
 		return rc;
 	if (ctx->res == -EAGAIN)
@@ -249,6 +248,19 @@ create_existing(struct aio_fs *fs, struct weir_fsreq *req, int dirfd, int flags)
 	return fd;
 }
 
+/* What is new is in the directory itself: where nothing is mounted, openat2() has nothing to add. */
+static int WEIR_ON_HELPER
+create_excl(struct aio_fs *fs, struct weir_fsreq *req, int dirfd, int flags)
+{
+	const mode_t mode = req->in.create.mode & 07777;
+	int fd;
+
+	if (!aio_way_is_free(fs))
+		return aio_openat(dirfd, req->name, (uint64_t)flags, mode, RESOLVE_NO_XDEV);
+	fd = openat(dirfd, req->name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+	return fd < 0 ? -errno : fd;
+}
+
 static int WEIR_ON_HELPER
 create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 {
@@ -259,8 +271,7 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	if (fd < 0)
 		return fd;
 	aio_cred_umask(req->in.create.umask);
-	fd = aio_openat(dirfd, req->name, flags | O_CREAT | O_EXCL, req->in.create.mode & 07777,
-			RESOLVE_NO_XDEV);
+	fd = create_excl(fs, req, dirfd, flags | O_CREAT | O_EXCL);
 	aio_cred_drop();
 	/* What another file system is mounted on exists. */
 	if (fd == -EXDEV)
@@ -281,7 +292,8 @@ create_identify(struct aio_fs *fs, struct weir_fsreq *req, int fd)
 	char name[16];
 	int path, rc;
 
-	rc = aio_identify(fs, fd, 0, found, &req->out.entry.attr);
+	rc = aio_may_wait() ? aio_identify(fs, fd, 0, found, &req->out.entry.attr) :
+			      aio_identify_made(fs, fd, found, &req->out.entry.attr);
 	if (rc < 0)
 		return rc;
 	if (found->slot == 0)
@@ -343,143 +355,4 @@ aio_create(struct weir_channel *chan, struct weir_fsreq *req)
 
 	aio_begin(req);
 	return rc < 0 ? rc : aio_run(chan, req, create_run, entry_finish);
-}
-
-static int WEIR_ON_HELPER
-link_run(struct aio_fs *fs, struct weir_fsreq *req)
-{
-	struct aio_ref dir, old;
-	char name[16];
-	int rc;
-
-	rc = aio_node_open(fs, req->node, &dir);
-	if (rc < 0)
-		return rc;
-	rc = aio_node_open(fs, req->newnode, &old);
-	if (rc < 0)
-		goto put_dir;
-	/* Follows the name in /proc to the descriptor's inode, be it a symbolic link itself. */
-	aio_fd_name(old.fd, name);
-	rc = linkat(aio_proc_fd, name, dir.fd, req->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-	if (rc == 0)
-		rc = aio_fd_attr(fs, old.fd, 0, &req->out.entry.attr);
-	aio_ref_put_now(fs, &old);
-put_dir:
-	aio_ref_put_now(fs, &dir);
-	return rc;
-}
-
-static int WEIR_ON_WORKER
-link_finish(struct weir_channel *chan, struct weir_fsreq *req)
-{
-	struct aio_fs *fs = aio_fs_of(chan);
-
-	if (aio_ctx_of(req)->res < 0)
-		return aio_ctx_of(req)->res;
-	weir_node_ref(weir_channel_fsdev(chan), req->newnode);
-	return entry_answer(fs, req, req->newnode);
-}
-
-int WEIR_ON_WORKER
-aio_link(struct weir_channel *chan, struct weir_fsreq *req)
-{
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_defer(chan, req, link_run, link_finish);
-}
-
-/*
- * In memory, a file whose name goes may be freed at once, which takes long where it is large. A
- * descriptor keeps it until that is known.
- */
-static int WEIR_ON_HELPER
-unlink_held(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
-{
-	uint64_t slot;
-	int fd, rc;
-
-	if (aio_fd_take(&fs->fds, &slot) < 0)
-		return -EAGAIN;
-	fd = aio_openat(dirfd, req->name, O_PATH, 0, RESOLVE_NO_XDEV);
-	if (fd < 0) {
-		aio_fd_put(&fs->fds, slot);
-		return fd == -EXDEV ? -EBUSY : fd;
-	}
-	aio_fd_set_in_memory(&fs->fds, slot, fd);
-	rc = unlinkat(dirfd, req->name, 0) < 0 ? -errno : 0;
-	aio_fd_put(&fs->fds, slot);
-	return rc;
-}
-
-static int WEIR_ON_HELPER
-unlink_run(struct aio_fs *fs, struct weir_fsreq *req)
-{
-	const int flags = req->op == WEIR_FSOP_RMDIR ? AT_REMOVEDIR : 0;
-	struct aio_ref dir;
-	int rc;
-
-	rc = aio_node_open(fs, req->node, &dir);
-	if (rc < 0)
-		return rc;
-	if (aio_may_wait())
-		rc = unlinkat(dir.fd, req->name, flags) < 0 ? -errno : 0;
-	else
-		rc = unlink_held(fs, req, dir.fd);
-	aio_ref_put_now(fs, &dir);
-	return rc;
-}
-
-int WEIR_ON_WORKER
-aio_unlink(struct weir_channel *chan, struct weir_fsreq *req)
-{
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_run(chan, req, unlink_run, NULL);
-}
-
-int WEIR_ON_WORKER
-aio_rmdir(struct weir_channel *chan, struct weir_fsreq *req)
-{
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_defer(chan, req, unlink_run, NULL);
-}
-
-static int WEIR_ON_HELPER
-rename_run(struct aio_fs *fs, struct weir_fsreq *req)
-{
-	struct aio_ref from, to;
-	int rc;
-
-	rc = aio_node_open(fs, req->node, &from);
-	if (rc < 0)
-		return rc;
-	rc = aio_node_open(fs, req->newnode, &to);
-	if (rc < 0)
-		goto put_from;
-	rc = renameat2(from.fd, req->name, to.fd, req->newname, req->in.rename.flags) < 0 ? -errno :
-											    0;
-	aio_ref_put_now(fs, &to);
-put_from:
-	aio_ref_put_now(fs, &from);
-	return rc;
-}
-
-int WEIR_ON_WORKER
-aio_rename(struct weir_channel *chan, struct weir_fsreq *req)
-{
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	if (rc == 0)
-		rc = aio_name_check(req->newname);
-	if (rc == 0 &&
-			(req->in.rename.flags &
-					~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !=
-					0)
-		rc = -EINVAL;
-	return rc < 0 ? rc : aio_defer(chan, req, rename_run, NULL);
 }

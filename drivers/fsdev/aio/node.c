@@ -184,6 +184,7 @@ int WEIR_ON_WORKER
 aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev, struct aio_found *found,
 		struct weir_node **out)
 {
+	struct aio_ref own;
 	bool made;
 	int rc;
 
@@ -193,9 +194,14 @@ aio_node_adopt(struct aio_fs *fs, struct weir_fsdev *dev, struct aio_found *foun
 		rc = weir_node_make(dev, found->key, found->type, node_init, found, out, &made);
 	if (rc == -EAGAIN)
 		return rc;
-	if (rc == 0 && found->slot != 0 && found->node.handle_bytes > 0)
-		aio_fd_put(&fs->fds, node_cache_put(fs, *out, found->slot));
-	aio_fd_put(&fs->fds, found->slot);
+	if (rc == 0 && found->slot != 0 && found->node.local &&
+			aio_node_peek(fs, *out, &own) == 0) {
+		aio_fd_put_beside(&fs->fds, found->slot, own.slot);
+	} else {
+		if (rc == 0 && found->slot != 0 && found->node.handle_bytes > 0)
+			aio_fd_put(&fs->fds, node_cache_put(fs, *out, found->slot));
+		aio_fd_put(&fs->fds, found->slot);
+	}
 	found->slot = 0;
 	return rc;
 }
