@@ -191,7 +191,7 @@ packed_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, 
 	if (unlikely(error != WEIR_VQ_OK))
 		return vq_fail(vq, error);
 
-	vq->region = walk.region;
+	vq->region = segs[0].region;
 	vq->slots[id] = walk.nb_descs;
 	vq->nb_taken += walk.nb_descs;
 	vq->last_avail = place_forth(vq, vq->last_avail, walk.nb_descs);

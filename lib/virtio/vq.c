@@ -226,6 +226,26 @@ vq_translate(const struct weir_vq *vq, uint64_t gpa, uint32_t len, struct weir_s
 	return (int)nb;
 }
 
+/*
+ * In two words, which stay in registers. The barrier holds the compiler to this one read: what is
+ * checked is what is used.
+ */
+static inline void
+vq_copy_desc(struct vring_desc *desc, const uint8_t *from)
+{
+	uint64_t addr, rest;
+
+	memcpy(&addr, from, sizeof(addr));
+	memcpy(&rest, from + sizeof(addr), sizeof(rest));
+	atomic_signal_fence(memory_order_seq_cst);
+	*desc = (struct vring_desc){
+		.addr = addr,
+		.len = (uint32_t)rest,
+		.flags = (uint16_t)(rest >> 32),
+		.next = (uint16_t)(rest >> 48),
+	};
+}
+
 static inline enum weir_vq_error
 vq_walk_chain(const struct weir_vq *vq, uint16_t head, struct vq_walk *walk)
 {
@@ -237,9 +257,7 @@ vq_walk_chain(const struct weir_vq *vq, uint16_t head, struct vq_walk *walk)
 	for (;;) {
 		if (unlikely(left-- == 0 || walk->nb_descs++ == WEIR_VQ_MAX_CHAIN))
 			return WEIR_VQ_LOOP;
-		/* The barrier holds the compiler to this one read: what is checked is what is used. */
-		memcpy(&desc, table + idx * sizeof(desc), sizeof(desc));
-		atomic_signal_fence(memory_order_seq_cst);
+		vq_copy_desc(&desc, table + idx * sizeof(desc));
 
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
 			if (table != vq->desc)
@@ -338,7 +356,7 @@ vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint
 	if (unlikely(error != WEIR_VQ_OK))
 		return vq_fail(vq, error);
 
-	vq->region = walk.region;
+	vq->region = segs[0].region;
 	vq->last_avail++;
 	vq->stats.chains++;
 	*chain = (struct weir_chain){ .head = head };

@@ -30,7 +30,7 @@ struct vq_walk {
 	uint32_t nb_descs;
 	uint64_t bytes;
 	uint32_t in_bytes;
-	uint16_t region; /* where to look first: drivers' buffers are neighbours */
+	uint16_t region; /* where to look first: that of the buffer before */
 	bool full; /* there were more segments than max_segs */
 };
 

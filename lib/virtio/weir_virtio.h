@@ -99,7 +99,7 @@ struct weir_vq {
 	bool event_idx;
 	bool indirect;
 	/* The worker's. */
-	uint16_t region; /**< of the map: where the last chain was */
+	uint16_t region; /**< of the map: where the last chain began */
 	uint16_t last_avail; /**< next avail entry to take */
 	uint16_t used_idx; /**< next used entry to write */
 	uint16_t used_seen; /**< used index that was published last */
