@@ -60,7 +60,9 @@ struct weir_table {
 	struct table_chunk *chunks;
 	struct table_header *headers;
 	uint8_t *recs;
-	uint32_t rec_size;
+	uint32_t rec_size; /* odd << rec_shift, and rec_inverse is that of odd, modulo 2^64 */
+	uint32_t rec_shift;
+	uint64_t rec_inverse;
 	uint32_t max_recs;
 	uint32_t max_chunks;
 	uint32_t chunk_recs; /* 1 << chunk_shift */
@@ -80,7 +82,10 @@ table_rec(const struct weir_table *table, uint32_t index)
 static uint32_t
 table_index(const struct weir_table *table, const void *rec)
 {
-	return (uint32_t)((size_t)((const uint8_t *)rec - table->recs) / table->rec_size);
+	uint64_t off = (uint64_t)((const uint8_t *)rec - table->recs);
+
+	/* Records lie at multiples of rec_size, so that this division is a multiplication. */
+	return (uint32_t)((off >> table->rec_shift) * table->rec_inverse);
 }
 
 static struct table_header *
@@ -276,6 +281,20 @@ weir_table_maintain(struct weir_table *table)
 	return 0;
 }
 
+/* Newton's iteration: an odd number is its own inverse modulo 8, and each step doubles the bits. */
+static void
+table_size_recs(struct weir_table *table, uint32_t rec_size)
+{
+	uint64_t odd, inverse;
+
+	table->rec_size = RTE_ALIGN_CEIL(rec_size, 8u);
+	table->rec_shift = rte_bsf32(table->rec_size);
+	odd = table->rec_size >> table->rec_shift;
+	for (inverse = odd; odd * inverse != 1; inverse *= 2 - odd * inverse)
+		;
+	table->rec_inverse = inverse;
+}
+
 /* A chunk is a power of two of records, for the index arithmetic, and whole pages, for giving back. */
 static void
 table_size_chunks(struct weir_table *table, uint32_t wanted)
@@ -338,7 +357,7 @@ weir_table_create(const struct weir_table_cfg *cfg, struct weir_table **out)
 
 	table->fd = -1;
 	table->page = (size_t)sysconf(_SC_PAGESIZE);
-	table->rec_size = RTE_ALIGN_CEIL(cfg->rec_size, 8u);
+	table_size_recs(table, cfg->rec_size);
 	table->max_recs = cfg->max_recs;
 	table_size_chunks(table, cfg->chunk_recs);
 	rc = table_map(table, cfg->name);
