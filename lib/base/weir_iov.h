@@ -13,9 +13,13 @@
  * Any thread may use a cursor, one at a time. The segments and the map are borrowed.
  */
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
+
+#include <rte_branch_prediction.h>
 
 #include "weir_memmap.h"
 
@@ -44,6 +48,54 @@ size_t weir_iov_read(struct weir_iov *iov, void *dst, size_t n);
 
 /** Copies up to n bytes into the guest and advances. Returns the bytes copied. */
 size_t weir_iov_write(struct weir_iov *iov, const void *src, size_t n);
+
+/**
+ * Where the next n > 0 bytes are, and advances; NULL, and nothing happened, where they do not lie
+ * together in one segment. As with all guest memory, what is there changes under the reader.
+ */
+static inline void *
+weir_iov_take(struct weir_iov *iov, size_t n)
+{
+	uint8_t *addr;
+
+	if (unlikely(n > iov->left || n > iov->seg->len - iov->seg_off))
+		return NULL;
+	addr = (uint8_t *)weir_memmap_addr(iov->map, iov->seg) + iov->seg_off;
+	iov->left -= n;
+	iov->seg_off += (uint32_t)n;
+	if (iov->seg_off == iov->seg->len) {
+		iov->seg++;
+		iov->nb_segs--;
+		iov->seg_off = 0;
+	}
+	return addr;
+}
+
+/** As weir_iov_read(), for a structure, which as a rule lies in one segment: n > 0 is constant. */
+static inline size_t
+weir_iov_get(struct weir_iov *iov, void *dst, size_t n)
+{
+	const void *src = weir_iov_take(iov, n);
+
+	if (unlikely(src == NULL))
+		return weir_iov_read(iov, dst, n);
+	memcpy(dst, src, n);
+	/* Holds the compiler to this one copy: what is checked is what is used. */
+	atomic_signal_fence(memory_order_seq_cst);
+	return n;
+}
+
+/** As weir_iov_write(), for a structure: n > 0 is constant. */
+static inline size_t
+weir_iov_put(struct weir_iov *iov, const void *src, size_t n)
+{
+	void *dst = weir_iov_take(iov, n);
+
+	if (unlikely(dst == NULL))
+		return weir_iov_write(iov, src, n);
+	memcpy(dst, src, n);
+	return n;
+}
 
 /** Puts up to n zero bytes into the guest and advances. Returns the bytes written. */
 size_t weir_iov_zero(struct weir_iov *iov, size_t n);

@@ -215,6 +215,7 @@ static unsigned int WEIR_ON_WORKER
 queue_take(struct device_queue *q, struct devreq *batch[QUEUE_BATCH], unsigned int max, int *done)
 {
 	int socket = weir_worker_socket(weir_worker_self());
+	uint64_t now = rte_rdtsc();
 	unsigned int nb = 0;
 	int rc = 1;
 
@@ -225,8 +226,10 @@ queue_take(struct device_queue *q, struct devreq *batch[QUEUE_BATCH], unsigned i
 			break;
 		}
 		rc = queue_pop(q, batch[nb]);
-		if (rc == 1)
+		if (likely(rc == 1)) {
+			batch[nb]->fuse.start_tsc = now;
 			continue;
+		}
 		if (rc == -EPROTO)
 			queue_broken(q);
 		if (rc == -ENOBUFS && nb > 0) {

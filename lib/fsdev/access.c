@@ -133,6 +133,12 @@ weir_node_get(struct weir_fsdev *dev, uint64_t id)
 	return fsdev_nodes_get(dev->nodes, id);
 }
 
+struct weir_node *
+weir_node_at(const struct weir_fsdev *dev, uint64_t id)
+{
+	return fsdev_nodes_at(dev->nodes, id);
+}
+
 void
 weir_node_ref(struct weir_fsdev *dev, struct weir_node *node)
 {

@@ -181,6 +181,12 @@ fsdev_nodes_get(struct fsdev_nodes *nodes, uint64_t id)
 	return node;
 }
 
+struct weir_node *
+fsdev_nodes_at(const struct fsdev_nodes *nodes, uint64_t id)
+{
+	return weir_table_at(nodes->table, weir_table_index(id));
+}
+
 void
 fsdev_nodes_ref(struct fsdev_nodes *nodes, struct weir_node *node)
 {

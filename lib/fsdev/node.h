@@ -41,9 +41,10 @@ int fsdev_nodes_make(struct fsdev_nodes *nodes, const uint64_t key[2], uint32_t 
 /* As weir_node_find(). */
 struct weir_node *fsdev_nodes_find(struct fsdev_nodes *nodes, const uint64_t key[2]);
 
-/* As weir_node_id(), weir_node_get(), weir_node_ref() and weir_node_put(). */
+/* As weir_node_id(), weir_node_get(), weir_node_at(), weir_node_ref() and weir_node_put(). */
 uint64_t fsdev_nodes_id(const struct fsdev_nodes *nodes, const struct weir_node *node);
 struct weir_node *fsdev_nodes_get(struct fsdev_nodes *nodes, uint64_t id);
+struct weir_node *fsdev_nodes_at(const struct fsdev_nodes *nodes, uint64_t id);
 void fsdev_nodes_ref(struct fsdev_nodes *nodes, struct weir_node *node);
 void fsdev_nodes_put(struct fsdev_nodes *nodes, struct weir_node *node);
 

@@ -311,6 +311,12 @@ uint64_t weir_node_id(const struct weir_fsdev *dev, const struct weir_node *node
 /** The node of a handle, with a reference; NULL when it names none. Any thread, lock-free. */
 struct weir_node *weir_node_get(struct weir_fsdev *dev, uint64_t id);
 
+/**
+ * The node of a handle, without taking a reference: somebody is known to have one for as long as the
+ * caller uses the node, as an open file has to its node.
+ */
+struct weir_node *weir_node_at(const struct weir_fsdev *dev, uint64_t id);
+
 /** One more reference. */
 void weir_node_ref(struct weir_fsdev *dev, struct weir_node *node);
 

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <rte_cycles.h>
-
 #include "fuse.h"
 
 /* The longest arguments: SYMLINK's name and target. */
@@ -220,7 +218,6 @@ fuse_req_begin(struct weir_fuse_session *sess, struct weir_fuse_req *req)
 	req->unique = 0;
 	req->nodeid = 0;
 	req->opcode = 0;
-	req->start_tsc = rte_get_tsc_cycles();
 	req->phase = atomic_load_explicit(&sess->phase, memory_order_acquire);
 	req->out_len = RTE_MIN(req->out.left, (size_t)UINT32_MAX);
 	req->payload = 0;
@@ -228,7 +225,7 @@ fuse_req_begin(struct weir_fuse_session *sess, struct weir_fuse_req *req)
 	req->flags = 0;
 	req->full = false;
 	req->arg = req->arg_inline;
-	memset(&req->io, 0, offsetof(struct weir_fsreq, ctx));
+	memset(&req->io, 0, offsetof(struct weir_fsreq, in));
 }
 
 static void WEIR_ON_WORKER
@@ -242,6 +239,10 @@ fuse_take_header(struct weir_fuse_req *req, const struct fuse_in_header *head)
 	req->io.cred.uid = fuse_cred_id(head->uid);
 	req->io.cred.gid = fuse_cred_id(head->gid);
 	req->io.cred.pid = head->pid;
+	/* What moves data fills in what its drivers read, and gives back no more than a number. */
+	if ((req->op->flags & FUSE_OP_COUNT) == 0)
+		memset(&req->io.in, 0,
+				offsetof(struct weir_fsreq, ctx) - offsetof(struct weir_fsreq, in));
 }
 
 int WEIR_ON_WORKER
@@ -375,7 +376,8 @@ fuse_use_file(struct weir_fuse_req *req, uint64_t fh)
 
 	if (rc < 0)
 		return rc;
-	req->io.node = fuse_node_at(req->sess, req->file->base.node);
+	req->io.node = fuse_file_node(req->sess, req->file);
+	req->flags |= FUSE_REQ_BORROWS;
 	/* The private bytes of files and of directories are different things to the driver. */
 	if (S_ISDIR(req->io.node->type) != dir)
 		return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
@@ -405,7 +407,7 @@ weir_fuse_submit(struct weir_fuse_session *sess, struct weir_fuse_req *req)
 	int rc;
 
 	fuse_req_begin(sess, req);
-	if (weir_iov_read(&in, &head, sizeof(head)) < sizeof(head)) {
+	if (weir_iov_get(&in, &head, sizeof(head)) < sizeof(head)) {
 		fuse_stats_fault(sess, FUSE_FAULT_SHORT);
 		fuse_finish_silent(req);
 		return 0;

@@ -11,7 +11,8 @@
  * Open files. A record has a reference for the guest, from a successful open to RELEASE or reset,
  * and one for each request that uses it. Whoever drops the last one tells the file system, so that
  * no verb on the file is under way then. The record has a reference to its node; none where that
- * is the root.
+ * is the root. A request that uses the file does without one of its own to the node: the file is
+ * there for as long as the request, and with it the file's reference.
  */
 
 static void
@@ -91,17 +92,17 @@ fuse_file_close(struct weir_fuse_session *sess, struct fuse_file *file)
 	return true;
 }
 
+struct weir_node *
+fuse_file_node(const struct weir_fuse_session *sess, const struct fuse_file *file)
+{
+	return weir_node_at(sess->dev, file->base.node);
+}
+
 void
 fuse_file_free(struct weir_fuse_session *sess, struct fuse_file *file)
 {
-	struct weir_node *node;
-
-	if (file->base.node != 0 && file->base.node != sess->root_id) {
-		node = weir_node_get(sess->dev, file->base.node);
-		RTE_ASSERT(node != NULL);
-		weir_node_put(sess->dev, node);
-		weir_node_put(sess->dev, node);
-	}
+	if (file->base.node != 0)
+		fuse_node_put(sess, fuse_file_node(sess, file));
 	weir_table_free(sess->files, file);
 }
 
@@ -121,7 +122,7 @@ fuse_file_release(struct weir_fuse_session *sess, struct fuse_file *file, struct
 		struct weir_channel *chan, void (*done)(struct weir_fsreq *io, int res))
 {
 	const struct weir_cred cred = io->cred;
-	struct weir_node *node = fuse_node_at(sess, file->base.node);
+	struct weir_node *node = fuse_file_node(sess, file);
 
 	memset(io, 0, offsetof(struct weir_fsreq, ctx));
 	io->op = S_ISDIR(node->type) ? WEIR_FSOP_RELEASEDIR : WEIR_FSOP_RELEASE;
@@ -130,7 +131,6 @@ fuse_file_release(struct weir_fuse_session *sess, struct fuse_file *file, struct
 	io->node = node;
 	io->file = &file->base;
 	io->done = done;
-	/* The file's own reference keeps the node until it is freed, after done. */
-	fuse_node_put(sess, node);
+	/* The file's reference keeps the node until the file is freed, after done. */
 	weir_fsdev_submit(io);
 }

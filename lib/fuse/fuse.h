@@ -117,6 +117,7 @@ struct weir_fuse_session {
 	struct fuse_lookups *ledger;
 	size_t map_size;
 	int map_fd;
+	uint64_t ns_per_cycle; /* of the TSC, times 2^32 */
 	unsigned int nb_stats;
 	struct fuse_stats *stats; /* one for each worker */
 	struct fuse_stats *baseline; /* what reports leave out */
@@ -170,6 +171,7 @@ enum fuse_req_state {
 /* weir_fuse_req.flags */
 #define FUSE_REQ_DETACHED (1u << 0) /* the guest is gone: in and out are not to be used */
 #define FUSE_REQ_FENCED   (1u << 1) /* and it was told so */
+#define FUSE_REQ_BORROWS  (1u << 2) /* io.node is kept by the file, not by a reference of its own */
 
 /* fuse_op.flags */
 #define FUSE_OP_NO_REPLY (1u << 0)
@@ -254,8 +256,6 @@ int WEIR_ON_CONTROL fuse_ledger_create(struct weir_fuse_session *sess);
 void WEIR_ON_CONTROL fuse_ledger_destroy(struct weir_fuse_session *sess);
 /* The node of a nodeid that the guest knows, with a reference; NULL: none, counted. */
 struct weir_node *WEIR_ON_WORKER fuse_node_get(struct weir_fuse_session *sess, uint64_t nodeid);
-/* The node of a handle of ours; the root has no references taken on it. */
-struct weir_node *fuse_node_at(struct weir_fuse_session *sess, uint64_t id);
 void fuse_node_put(struct weir_fuse_session *sess, struct weir_node *node);
 /* The guest gets to know node: takes over one reference and returns the nodeid. */
 uint64_t WEIR_ON_WORKER fuse_node_learn(struct weir_fuse_session *sess, struct weir_node *node);
@@ -273,6 +273,9 @@ int WEIR_ON_WORKER fuse_file_get(struct weir_fuse_req *req, uint64_t fh);
 void fuse_file_opened(struct weir_fuse_req *req);
 /* The file is open, but nobody wants it: its last user tells the file system. */
 void fuse_file_unwanted(struct fuse_file *file);
+/* The node of a file that the caller has a reference to, good for as long as that one. */
+struct weir_node *
+fuse_file_node(const struct weir_fuse_session *sess, const struct fuse_file *file);
 /* The guest's reference ends, the caller has one. False: the guest had none. */
 bool fuse_file_close(struct weir_fuse_session *sess, struct fuse_file *file);
 /* Drops a reference. True: it was the last of an open file: fuse_file_release(), then free. */

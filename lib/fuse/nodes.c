@@ -57,12 +57,6 @@ fuse_ledger_destroy(struct weir_fuse_session *sess)
 	close(sess->map_fd);
 }
 
-struct weir_node *
-fuse_node_at(struct weir_fuse_session *sess, uint64_t id)
-{
-	return id == sess->root_id ? sess->root : weir_node_get(sess->dev, id);
-}
-
 void
 fuse_node_put(struct weir_fuse_session *sess, struct weir_node *node)
 {

@@ -75,7 +75,7 @@ fuse_finish(struct weir_fuse_req *req, int res)
 		head.len += RTE_MAX(res, 0);
 		head.error = req->error;
 		RTE_ASSERT(head.len <= req->out_len);
-		weir_iov_write(&out, &head, sizeof(head));
+		weir_iov_put(&out, &head, sizeof(head));
 		req->out_done = head.len;
 	}
 	fuse_answered(req);
@@ -122,7 +122,8 @@ uint32_t WEIR_ON_WORKER
 fuse_body_room(const struct weir_fuse_req *req, uint32_t n, struct weir_iov *out)
 {
 	*out = req->out;
-	weir_iov_skip(out, sizeof(struct fuse_out_header));
+	if (unlikely(weir_iov_take(out, sizeof(struct fuse_out_header)) == NULL))
+		weir_iov_skip(out, sizeof(struct fuse_out_header));
 	weir_iov_limit(out, n);
 	return out->left;
 }
@@ -142,7 +143,7 @@ fuse_req_drop(struct weir_fuse_req *req)
 {
 	struct weir_fsreq *io = &req->io;
 
-	if (io->node != NULL)
+	if (io->node != NULL && (req->flags & FUSE_REQ_BORROWS) == 0)
 		fuse_node_put(req->sess, io->node);
 	if (io->newnode != NULL)
 		fuse_node_put(req->sess, io->newnode);

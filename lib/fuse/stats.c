@@ -61,6 +61,7 @@ stats_free(struct fuse_stats *stats, size_t nb)
 int WEIR_ON_CONTROL
 fuse_stats_create(struct weir_fuse_session *sess)
 {
+	sess->ns_per_cycle = (UINT64_C(1000000000) << 32) / rte_get_tsc_hz();
 	sess->nb_stats = weir_workers_count();
 	sess->stats = stats_alloc(sess->nb_stats);
 	sess->baseline = stats_alloc(1);
@@ -83,28 +84,19 @@ fuse_stats_fault(struct weir_fuse_session *sess, enum fuse_fault fault)
 	weir_counter_add(&sess->stats[weir_worker_index(weir_worker_self())].fault[fault], 1);
 }
 
-static uint64_t
-stats_ns(uint64_t cycles)
-{
-	uint64_t hz = rte_get_tsc_hz();
-
-	if (cycles < hz)
-		return cycles * 1000000000 / hz;
-	return cycles / hz * 1000000000 + cycles % hz * 1000000000 / hz;
-}
-
 void WEIR_ON_WORKER
 fuse_stats_end(const struct weir_fuse_req *req)
 {
 	struct fuse_stats *stats = &req->sess->stats[weir_worker_index(req->worker)];
 	struct fuse_op_stats *op = &stats->op[req->opcode];
+	unsigned __int128 cycles = rte_rdtsc() - req->start_tsc;
 
 	weir_counter_add(&op->count, 1);
 	if (req->error < 0)
 		weir_counter_add(&op->errors, 1);
 	if (req->payload > 0)
 		weir_counter_add(&op->bytes, req->payload);
-	weir_hist_add(&op->latency, stats_ns(rte_get_tsc_cycles() - req->start_tsc));
+	weir_hist_add(&op->latency, (uint64_t)(cycles * req->sess->ns_per_cycle >> 32));
 }
 
 static void

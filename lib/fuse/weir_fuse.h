@@ -35,6 +35,8 @@ struct weir_fuse_req {
 	/* Filled by the caller before weir_fuse_submit(). */
 	struct weir_iov in; /**< from struct fuse_in_header on */
 	struct weir_iov out; /**< room for the answer */
+	/** TSC when it was taken from its queue, perhaps with others: latencies count from here. */
+	uint64_t start_tsc;
 	struct weir_route *route; /**< where its verbs go; NULL: where its worker's all go */
 	/**
 	 * The answer, bytes long, is in out (0 bytes for requests that have none: FORGET). On the
@@ -57,7 +59,6 @@ struct weir_fuse_req {
 	uint64_t unique;
 	uint64_t nodeid;
 	uint64_t fh;
-	uint64_t start_tsc;
 	uint32_t opcode;
 	uint32_t phase; /**< of the session when it was taken */
 	uint32_t out_len; /**< bytes the guest gave room for */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <rte_cycles.h>
 
 #include "weir_loop.h"
 #include "weir_rpc.h"
@@ -254,6 +255,7 @@ guest_prepare(struct guest_req *r, unsigned int slot, uint32_t opcode, uint64_t 
 	assert_true(slot < GUEST_SLOTS && sizeof(head) + len < GUEST_SLOT / 2);
 	assert_true(room + GUEST_MARGIN <= GUEST_SLOT / 2);
 	memset(&r->fuse, 0xa5, sizeof(r->fuse));
+	r->fuse.start_tsc = rte_rdtsc();
 	r->fuse.route = NULL;
 	r->fuse.complete = guest_complete;
 	r->fuse.released = guest_released;

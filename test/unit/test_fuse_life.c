@@ -216,6 +216,26 @@ start_held(struct guest_req *r, unsigned int slot, uint32_t opcode, uint64_t nod
 	assert_int_equal(r->completed, 0);
 }
 
+/* Requests on a file have no reference of their own to its node. */
+static void
+file_in_use_keeps_its_node(void **state)
+{
+	uint64_t file = guest_lookup(1, "file");
+	const struct fuse_read_in in = { .fh = guest_open(file, O_RDWR), .size = 100 };
+	struct guest_req *r = calloc(1, sizeof(*r));
+
+	assert_int_equal(read_file(file, in.fh), 100);
+	start_held(r, 1, FUSE_READ, file, &in, sizeof(in));
+	guest_forget(file, 1);
+	assert_int_equal(guest_release(FUSE_RELEASE, file, in.fh), 0);
+	assert_int_equal(guest_nodes(), 2);
+	guest_on_worker(0, fake_go_on);
+	assert_int_equal(guest_answer(r, NULL), 100);
+	assert_int_equal(fake.calls[WEIR_FSOP_RELEASE], 1);
+	assert_int_equal(guest_nodes(), 1);
+	free(r);
+}
+
 static void
 assert_nothing_answered(struct guest_req *r)
 {
@@ -533,6 +553,7 @@ main(void)
 		TEST(open_file_outlives_the_lookup_of_its_node),
 		TEST(file_is_released_once),
 		TEST(release_while_the_file_is_in_use_waits_for_the_last_user),
+		TEST(file_in_use_keeps_its_node),
 		TEST(detached_request_leaves_nothing_behind),
 		TEST(detached_request_that_fails_leaves_nothing_behind),
 		TEST(detached_request_is_released_after_its_fence),
