@@ -85,18 +85,6 @@ weir_iov_get(struct weir_iov *iov, void *dst, size_t n)
 	return n;
 }
 
-/** As weir_iov_write(), for a structure: n > 0 is constant. */
-static inline size_t
-weir_iov_put(struct weir_iov *iov, const void *src, size_t n)
-{
-	void *dst = weir_iov_take(iov, n);
-
-	if (unlikely(dst == NULL))
-		return weir_iov_write(iov, src, n);
-	memcpy(dst, src, n);
-	return n;
-}
-
 /** Puts up to n zero bytes into the guest and advances. Returns the bytes written. */
 size_t weir_iov_zero(struct weir_iov *iov, size_t n);
 

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the weir authors
  */
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "fuse.h"
+
+static_assert(sizeof(struct fuse_out_header) == 16 &&
+				offsetof(struct fuse_out_header, error) == 4 &&
+				offsetof(struct fuse_out_header, unique) == 8,
+		"two words, as fuse_write_header() makes them");
 
 /*
  * The one way out. An error is in -511..0: guests take others for restart codes or for byte counts,
@@ -61,22 +69,37 @@ fuse_finish_silent(struct weir_fuse_req *req)
 	fuse_answered(req);
 }
 
+/*
+ * In words that are in registers: a struct that was filled in by its members and is then copied as a
+ * whole waits for all stores before it, payload and cold lines of guest memory included.
+ */
+static void WEIR_ON_WORKER
+fuse_write_header(struct weir_fuse_req *req)
+{
+	const uint64_t head[2] = { (uint64_t)(uint32_t)req->error << 32 | req->out_done,
+		req->unique };
+	struct weir_iov out = req->out;
+	uint8_t *addr = weir_iov_take(&out, sizeof(head));
+
+	if (unlikely(addr == NULL)) {
+		weir_iov_write(&out, head, sizeof(head));
+		return;
+	}
+	memcpy(addr, &head[0], sizeof(head[0]));
+	memcpy(addr + sizeof(head[0]), &head[1], sizeof(head[1]));
+}
+
 void WEIR_ON_WORKER
 fuse_finish(struct weir_fuse_req *req, int res)
 {
-	struct fuse_out_header head = { .len = sizeof(head), .unique = req->unique };
-	struct weir_iov out = req->out;
-
 	RTE_ASSERT(res >= -FUSE_ERRNO_MAX);
 	req->error = RTE_MIN(res, 0);
 	req->out_done = 0;
 	if ((req->flags & FUSE_REQ_DETACHED) == 0 && (req->op->flags & FUSE_OP_NO_REPLY) == 0 &&
-			req->out_len >= sizeof(head)) {
-		head.len += RTE_MAX(res, 0);
-		head.error = req->error;
-		RTE_ASSERT(head.len <= req->out_len);
-		weir_iov_put(&out, &head, sizeof(head));
-		req->out_done = head.len;
+			req->out_len >= sizeof(struct fuse_out_header)) {
+		req->out_done = sizeof(struct fuse_out_header) + RTE_MAX(res, 0);
+		RTE_ASSERT(req->out_done <= req->out_len);
+		fuse_write_header(req);
 	}
 	fuse_answered(req);
 }
