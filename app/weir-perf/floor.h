@@ -23,7 +23,7 @@
 #define FLOOR_MAX_QUEUES 256
 #define FLOOR_MAX_SIZE   32768u /**< entries of a ring */
 #define FLOOR_MAX_SEGS   2048u /**< of one chain */
-#define FLOOR_BURST      32u /**< chains that are answered before the driver is told */
+#define FLOOR_BURST      8u /**< chains that are answered before the driver is told */
 
 struct floor_region {
 	uint64_t gpa;
