@@ -51,7 +51,8 @@ def folder_flags(build):
             arg = args.pop(0)
             if arg in ('-o', '-MF', '-MQ', '-MT'):
                 args.pop(0)
-            elif arg not in ('-c', '-MD', '-MMD', '-MP', row['file']):
+            # What only gcc knows of would be an error.
+            elif arg not in ('-c', '-MD', '-MMD', '-MP', '-ffat-lto-objects', row['file']):
                 keep.append(arg)
         folder = os.path.dirname(path)
         if folder.startswith('test/'):

@@ -293,11 +293,12 @@ engine_run(struct engine *e)
 	else
 		meter_rpc("fsdev_null_create", "{\"name\": \"null\", \"skip_rw\": true}");
 	engine_guest(e);
-	meter_rpc(e->guest == MEM_SPLIT ? "fsdev_mem_delete" : "fsdev_null_delete",
-			"{\"name\": \"%s\"}", e->fsdev);
+	/* A slow machine has destroy answer before it is done, but not this. */
 	weir_devices_shutdown(0, engine_ended, &ended);
 	while (!ended)
 		weir_loop_poll(1);
+	meter_rpc(e->guest == MEM_SPLIT ? "fsdev_mem_delete" : "fsdev_null_delete",
+			"{\"name\": \"%s\"}", e->fsdev);
 }
 
 int
