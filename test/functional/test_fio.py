@@ -302,13 +302,13 @@ def test_a_socket_without_a_server_is_said_once(devices):
 @pytest.mark.parametrize('how', ['poll', 'event'])
 @pytest.mark.parametrize('sig,words', [
     (signal.SIGKILL, 'the server went away'),
-    (signal.SIGSTOP, 'no answer within 1 s')], ids=['dies', 'hangs'])
+    (signal.SIGSTOP, 'no answer within 2 s')], ids=['dies', 'hangs'])
 def test_a_dead_device_is_an_error_and_no_hang(weir_factory, tmpfs_folder, how, sig, words):
     weir = weir_factory()
     weir.start_transport()
     weir.rpc('fsdev_aio_create', name='aio', root_path=tmpfs_folder)
     sock = weir.add_device('d0', 'aio')
-    job = (f'{HEAD}socket={sock}\nevent={how == "event":d}\nanswer_timeout=1\nsize=1m\nbs=4k\n'
+    job = (f'{HEAD}socket={sock}\nevent={how == "event":d}\nanswer_timeout=2\nsize=1m\nbs=4k\n'
            '[load]\nrw=randwrite\niodepth=8\nnumjobs=2\ntime_based\nruntime=600\n')
     with Fio(job) as run:
         wait_until(lambda: all(os.path.exists(f'{tmpfs_folder}/load.{i}.0') and
