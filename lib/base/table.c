@@ -21,6 +21,8 @@
 /* In one round of maintenance, so that control is not held up. */
 #define TABLE_MAX_LOOKED_AT 64u
 #define TABLE_MAX_RECLAIMED 4u
+/* Headers in a cache line. */
+#define TABLE_LANES (RTE_CACHE_LINE_SIZE / (uint32_t)sizeof(struct table_header))
 
 /*
  * The file holds struct table_shared, the chunks, the headers and the records, in this order: all
@@ -181,6 +183,25 @@ table_populate(struct weir_table *table, void *addr, size_t len)
 	return -ENOMEM;
 }
 
+/*
+ * Links the records of a fresh chunk so that those allocated one after the other are neighbours in no
+ * cache line: two files in use by two workers would slow each other down. Returns the last one; it is
+ * for table_push() to end the list there.
+ */
+static uint32_t
+table_link(struct weir_table *table, uint32_t first, uint32_t nb)
+{
+	struct table_header *header = &table->headers[first];
+	const uint32_t lane = RTE_MIN(TABLE_LANES, nb) - 1;
+	uint32_t i, next;
+
+	for (i = 0; i < nb; i++) {
+		next = i + TABLE_LANES < nb ? i + TABLE_LANES : i % TABLE_LANES + 1;
+		atomic_store_explicit(&header[i].next, first + next + 1, memory_order_relaxed);
+	}
+	return first + RTE_ALIGN_FLOOR(nb - 1 - lane, TABLE_LANES) + lane;
+}
+
 /* Gives a chunk memory and its records to the workers. */
 static int
 table_extend(struct weir_table *table, uint32_t c)
@@ -197,14 +218,13 @@ table_extend(struct weir_table *table, uint32_t c)
 	for (i = 0; i < nb; i++) {
 		if (atomic_load_explicit(&header[i].state, memory_order_relaxed) == 0)
 			atomic_store_explicit(&header[i].state, 1ull << 32, memory_order_relaxed);
-		atomic_store_explicit(&header[i].next, first + i + 2, memory_order_relaxed);
 	}
 	table->chunks[c].ready = 1;
 	atomic_fetch_add_explicit(&shared->nb_ready, nb, memory_order_relaxed);
 	/* Pairs with weir_table_end(): below it all headers are good. */
 	if (c == atomic_load_explicit(&shared->nb_chunks, memory_order_relaxed))
 		atomic_store_explicit(&shared->nb_chunks, c + 1, memory_order_release);
-	table_push(table, c, first, first + nb - 1);
+	table_push(table, c, first, table_link(table, first, nb));
 	return 0;
 }
 

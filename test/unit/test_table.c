@@ -234,6 +234,22 @@ alloc_beyond_what_is_there_waits_for_maintain(void **state)
 	weir_table_destroy(table);
 }
 
+/* Who counts references of two files in use must not wait for who counts those of the other. */
+static void
+alloc_gives_neighbours_lines_of_their_own(void **state)
+{
+	struct weir_table *table = table_make(CHUNK_RECS);
+	uint8_t *last = NULL, *rec;
+
+	for (unsigned int i = 0; i < CHUNK_RECS; i++) {
+		table_take_one(table, (void **)&rec);
+		/* Four headers of 16 bytes are a line. */
+		assert_true(last == NULL || labs((long)(rec - last)) / (long)REC_SIZE > 3);
+		last = rec;
+	}
+	weir_table_destroy(table);
+}
+
 /* So that the last chunks drain and their memory can go back. */
 static void
 alloc_prefers_the_first_chunks(void **state)
@@ -589,6 +605,7 @@ main(void)
 		cmocka_unit_test(alloc_gives_a_zeroed_record_that_its_handle_finds),
 		cmocka_unit_test(get_stale_or_forged_handle_finds_nothing),
 		cmocka_unit_test(alloc_beyond_what_is_there_waits_for_maintain),
+		cmocka_unit_test(alloc_gives_neighbours_lines_of_their_own),
 		cmocka_unit_test(alloc_prefers_the_first_chunks),
 		cmocka_unit_test(maintain_gives_memory_of_free_chunks_back),
 		cmocka_unit_test(maintain_keeps_what_a_small_table_needs),
