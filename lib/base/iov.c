@@ -18,19 +18,6 @@ iov_run(const struct weir_iov *iov, size_t n, uint8_t **addr)
 	return RTE_MIN(n, (size_t)(iov->seg->len - iov->seg_off));
 }
 
-/* Goes n bytes on, which are all of the current segment at most. */
-static void
-iov_advance(struct weir_iov *iov, size_t n)
-{
-	iov->left -= n;
-	iov->seg_off += (uint32_t)n;
-	if (iov->seg_off == iov->seg->len) {
-		iov->seg++;
-		iov->nb_segs--;
-		iov->seg_off = 0;
-	}
-}
-
 void
 weir_iov_init(struct weir_iov *iov, const struct weir_memmap *map, const struct weir_seg *segs,
 		uint32_t nb)
@@ -50,7 +37,7 @@ weir_iov_read(struct weir_iov *iov, void *dst, size_t n)
 
 	while ((run = iov_run(iov, n - done, &addr)) > 0) {
 		memcpy((uint8_t *)dst + done, addr, run);
-		iov_advance(iov, run);
+		weir_iov_advance(iov, run);
 		done += run;
 	}
 	return done;
@@ -64,7 +51,7 @@ weir_iov_write(struct weir_iov *iov, const void *src, size_t n)
 
 	while ((run = iov_run(iov, n - done, &addr)) > 0) {
 		memcpy(addr, (const uint8_t *)src + done, run);
-		iov_advance(iov, run);
+		weir_iov_advance(iov, run);
 		done += run;
 	}
 	return done;
@@ -78,7 +65,7 @@ weir_iov_zero(struct weir_iov *iov, size_t n)
 
 	while ((run = iov_run(iov, n - done, &addr)) > 0) {
 		memset(addr, 0, run);
-		iov_advance(iov, run);
+		weir_iov_advance(iov, run);
 		done += run;
 	}
 	return done;

@@ -49,6 +49,19 @@ size_t weir_iov_read(struct weir_iov *iov, void *dst, size_t n);
 /** Copies up to n bytes into the guest and advances. Returns the bytes copied. */
 size_t weir_iov_write(struct weir_iov *iov, const void *src, size_t n);
 
+/** Goes n bytes on, which are all of the current segment at most. */
+static inline void
+weir_iov_advance(struct weir_iov *iov, size_t n)
+{
+	iov->left -= n;
+	iov->seg_off += (uint32_t)n;
+	if (iov->seg_off == iov->seg->len) {
+		iov->seg++;
+		iov->nb_segs--;
+		iov->seg_off = 0;
+	}
+}
+
 /**
  * Where the next n > 0 bytes are, and advances; NULL, and nothing happened, where they do not lie
  * together in one segment. As with all guest memory, what is there changes under the reader.
@@ -61,13 +74,7 @@ weir_iov_take(struct weir_iov *iov, size_t n)
 	if (unlikely(n > iov->left || n > iov->seg->len - iov->seg_off))
 		return NULL;
 	addr = (uint8_t *)weir_memmap_addr(iov->map, iov->seg) + iov->seg_off;
-	iov->left -= n;
-	iov->seg_off += (uint32_t)n;
-	if (iov->seg_off == iov->seg->len) {
-		iov->seg++;
-		iov->nb_segs--;
-		iov->seg_off = 0;
-	}
+	weir_iov_advance(iov, n);
 	return addr;
 }
 

@@ -196,7 +196,8 @@ queue_pop(struct device_queue *q, struct devreq *req)
 	rc = weir_vq_pop(&q->vq, &chain, req->segs, DEVREQ_SEGS);
 	if (unlikely(rc == -ENOBUFS))
 		rc = queue_pop_big(q, req, &chain);
-	req->head = chain.head;
+	if (rc == 1 || rc == -ENOBUFS)
+		req->head = chain.head;
 	if (rc != 1)
 		return rc;
 	segs = devreq_segs(req);
@@ -209,7 +210,7 @@ queue_pop(struct device_queue *q, struct devreq *req)
 /*
  * Takes up to max chains. One that is longer than any driver sends is answered here, but only in
  * front of the others: what is given back to the ring must be what was taken last.
- * @return how many; *rc says what the last pop said, *done counts what was answered.
+ * @return how many; *done becomes 1 if one was answered.
  */
 static unsigned int WEIR_ON_WORKER
 queue_take(struct device_queue *q, struct devreq *batch[QUEUE_BATCH], unsigned int max, int *done)
@@ -217,7 +218,7 @@ queue_take(struct device_queue *q, struct devreq *batch[QUEUE_BATCH], unsigned i
 	int socket = weir_worker_socket(weir_worker_self());
 	uint64_t now = rte_rdtsc();
 	unsigned int nb = 0;
-	int rc = 1;
+	int rc;
 
 	for (max = weir_vq_look(&q->vq, max); nb < max; nb++) {
 		batch[nb] = devreq_get(socket);

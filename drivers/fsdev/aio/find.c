@@ -124,7 +124,6 @@ aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr)
 	if (fs->in_memory)
 		return fd_stat(fs, fd, attr);
 	rc = fd_statx(fd, flags, &sx);
-
 	if (rc == 0)
 		attr_fill(fs, &sx, attr);
 	return rc;
