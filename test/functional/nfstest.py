@@ -57,7 +57,8 @@ class Shell(Fe):
 
     def ask(self, *words):
         """Asks for something and goes on."""
-        self.proc.stdin.write((' '.join(str(w) for w in words) + '\n').encode())
+        line = ' '.join(str(w) for w in words) + '\n'
+        self.proc.stdin.write(line.encode(errors='surrogateescape'))
         self.proc.stdin.flush()
         self.nb_asked += 1
 

@@ -145,3 +145,11 @@ def test_lies_become_errors_and_nothing_else(served, liar):
     for i in range(GUESTS):
         served.remove_device(f'd{i}')
     served.rpc('fsdev_nfs_delete', name='nfs0')
+
+
+def test_links_lead_to_any_bytes(served):
+    """What the front end prints of them is read, too, whether or not it is text."""
+    with Shell(served.add_device('d0', 'mem0')) as guest:
+        guest.must('symlink', 'l1', 'a\udcff\udc80b')
+        assert guest.must('readlink', 'l1')[1] == 'a\udcff\udc80b'
+        assert r'a\xff\x80b' in guest.end()

@@ -104,8 +104,9 @@ class Fe:
 
     def __init__(self, *args, stdin=subprocess.DEVNULL):
         # Output goes to files: nobody has to read a pipe for it to go on.
-        self.out_file = tempfile.TemporaryFile('w+')
-        self.err_file = tempfile.TemporaryFile('w+')
+        # A file system may name things with any bytes, and say so.
+        self.out_file = tempfile.TemporaryFile('w+', errors='backslashreplace')
+        self.err_file = tempfile.TemporaryFile('w+', errors='backslashreplace')
         # Reading moves the place where the other side would write, were it not always the end.
         for file in (self.out_file, self.err_file):
             fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
