@@ -36,6 +36,19 @@ static const char *const fsop_names[] = {
 	[WEIR_FSOP_RELEASEDIR] = "releasedir",
 	[WEIR_FSOP_FSYNCDIR] = "fsyncdir",
 	[WEIR_FSOP_ACCESS] = "access",
+	[WEIR_FSOP_TMPFILE] = "tmpfile",
+	[WEIR_FSOP_STATX] = "statx",
+	[WEIR_FSOP_GETXATTR] = "getxattr",
+	[WEIR_FSOP_SETXATTR] = "setxattr",
+	[WEIR_FSOP_LISTXATTR] = "listxattr",
+	[WEIR_FSOP_REMOVEXATTR] = "removexattr",
+	[WEIR_FSOP_FALLOCATE] = "fallocate",
+	[WEIR_FSOP_LSEEK] = "lseek",
+	[WEIR_FSOP_COPY_FILE_RANGE] = "copy_file_range",
+	[WEIR_FSOP_SYNCFS] = "syncfs",
+	[WEIR_FSOP_IOCTL] = "ioctl",
+	[WEIR_FSOP_GETLK] = "getlk",
+	[WEIR_FSOP_SETLK] = "setlk",
 };
 static_assert(RTE_DIM(fsop_names) == WEIR_NB_FSOPS, "each verb has a name");
 

@@ -53,6 +53,19 @@ enum weir_fsop {
 	WEIR_FSOP_RELEASEDIR,
 	WEIR_FSOP_FSYNCDIR,
 	WEIR_FSOP_ACCESS,
+	WEIR_FSOP_TMPFILE,
+	WEIR_FSOP_STATX,
+	WEIR_FSOP_GETXATTR,
+	WEIR_FSOP_SETXATTR,
+	WEIR_FSOP_LISTXATTR,
+	WEIR_FSOP_REMOVEXATTR,
+	WEIR_FSOP_FALLOCATE,
+	WEIR_FSOP_LSEEK,
+	WEIR_FSOP_COPY_FILE_RANGE,
+	WEIR_FSOP_SYNCFS,
+	WEIR_FSOP_IOCTL,
+	WEIR_FSOP_GETLK,
+	WEIR_FSOP_SETLK,
 	WEIR_NB_FSOPS,
 };
 
@@ -71,6 +84,15 @@ struct weir_attr {
 	uint32_t uid, gid;
 	uint32_t rdev; /**< Linux huge encoding, as in struct fuse_attr: new_encode_dev() */
 	uint32_t blksize;
+};
+
+/** What statx(2) tells beside. */
+struct weir_statx {
+	struct weir_attr attr;
+	int64_t btime; /**< seconds */
+	uint32_t btime_ns;
+	bool has_btime; /**< false: not known */
+	uint64_t attributes, attributes_mask; /**< STATX_ATTR_ */
 };
 
 struct weir_statfs {
@@ -113,6 +135,39 @@ struct weir_cred {
 	uint32_t uid, gid, pid;
 };
 
+/**
+ * A lock on a file. Locks of one owner never stand in each other's way; POSIX locks and flock(2)'s
+ * are apart.
+ */
+struct weir_lock {
+	uint64_t guest; /**< whose owner: unique while the guest is there */
+	uint64_t owner; /**< any number that the guest chose */
+	uint64_t start, end; /**< bytes, both inclusive; INT64_MAX: as far as there are any */
+	uint32_t type; /**< F_RDLCK, F_WRLCK, F_UNLCK */
+	uint32_t pid; /**< in the guest, or on the host for a lock that another program has */
+	uint32_t flags; /**< WEIR_LOCK_ */
+};
+
+#define WEIR_LOCK_FLOCK (1u << 0) /**< flock(2): the whole file, apart from POSIX locks */
+#define WEIR_LOCK_WAIT  (1u << 1) /**< answered when it is granted */
+
+/** The inode flags of ioctl_iflags(2), and struct fsxattr of FS_IOC_FSGETXATTR. */
+struct weir_fsxattr {
+	uint32_t xflags;
+	uint32_t extsize;
+	uint32_t nextents;
+	uint32_t projid;
+	uint32_t cowextsize;
+};
+
+/** weir_fsreq.in.ioctl.cmd */
+enum weir_ioctl {
+	WEIR_IOCTL_GETFLAGS,
+	WEIR_IOCTL_SETFLAGS,
+	WEIR_IOCTL_GETFSXATTR,
+	WEIR_IOCTL_SETFSXATTR,
+};
+
 /** What a verb that finds or makes a node answers with. */
 struct weir_entry {
 	struct weir_node *node; /**< with one reference for the receiver; NULL: negative entry */
@@ -134,6 +189,10 @@ struct weir_dirent {
 #define WEIR_FSREQ_PLUS     (1u << 0) /**< READDIR: with entries */
 #define WEIR_FSREQ_DATASYNC (1u << 1) /**< FSYNC, FSYNCDIR: data only */
 #define WEIR_FSREQ_DETACHED (1u << 2) /**< the guest is gone; set on the channel's worker */
+#define WEIR_FSREQ_SIZE     (1u << 3) /**< GETXATTR, LISTXATTR: the size is asked for, iov is empty */
+
+/** SETXATTR, in.io.flags, beside XATTR_CREATE and XATTR_REPLACE: the set-group-id bit falls. */
+#define WEIR_XATTR_KILL_SGID (1u << 31)
 
 /** Bytes in each request for the driver that carries it out. */
 #define WEIR_FSREQ_CTX_SIZE 384
@@ -151,10 +210,13 @@ struct weir_fsreq {
 	struct weir_node *newnode; /**< RENAME: the new directory. LINK: node is the directory,
 				      newnode the existing file */
 	struct weir_file *file; /**< READ to ACCESS where one is open; else NULL. OPEN, CREATE,
-				   OPENDIR: the new record, node and flags set, private bytes zero */
+				   TMPFILE, OPENDIR: the new record, node and flags set, private
+				   bytes zero. FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL, GETLK,
+				   SETLK: always */
+	struct weir_file *newfile; /**< COPY_FILE_RANGE: where to, of newnode */
 	struct weir_cred cred;
 	const char *name; /**< NUL-terminated, 1 to 255 bytes, no '/', neither "." nor ".." but in
-				LOOKUP */
+				LOOKUP. GETXATTR, SETXATTR, REMOVEXATTR: the attribute's, any bytes */
 	const char *newname; /**< RENAME: as name. SYMLINK: the target, 1 to 4095 bytes */
 	union {
 		struct {
@@ -165,7 +227,7 @@ struct weir_fsreq {
 			uint32_t mode; /**< type and bits before the umask */
 			uint32_t umask;
 			uint32_t rdev;
-		} create; /**< CREATE, MKNOD, MKDIR */
+		} create; /**< CREATE, TMPFILE, MKNOD, MKDIR */
 		struct {
 			uint32_t flags; /**< RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT */
 		} rename;
@@ -173,12 +235,39 @@ struct weir_fsreq {
 			uint32_t mask; /**< R_OK, W_OK, X_OK */
 		} access;
 		struct {
-			uint64_t off; /**< READ, WRITE: byte. READDIR: cookie, 0 for the start */
-			uint32_t len; /**< bytes wanted, never more than iov holds */
-			uint32_t flags; /**< READ, WRITE: O_ flags of the open file now */
+			uint64_t off; /**< READ, WRITE: byte. READDIR: cookie, 0 for the start.
+					 COPY_FILE_RANGE: byte in file */
+			uint32_t len; /**< bytes wanted, never more than iov holds; where a size is
+					 asked for, the most that may be answered */
+			uint32_t flags; /**< READ, WRITE: O_ flags of the open file now. SETXATTR:
+					   XATTR_ and WEIR_XATTR_ */
+			uint64_t newoff; /**< COPY_FILE_RANGE: byte in newfile */
 		} io;
+		struct {
+			uint64_t off, len; /**< bytes; their sum is no more than INT64_MAX */
+			uint32_t mode; /**< FALLOC_FL_ */
+		} fallocate;
+		struct {
+			uint64_t off;
+			uint32_t whence; /**< SEEK_DATA, SEEK_HOLE */
+		} lseek;
+		struct {
+			uint32_t flags, mask; /**< of statx(2): AT_STATX_, STATX_ */
+		} statx;
+		struct {
+			enum weir_ioctl cmd;
+			uint32_t iflags; /**< SETFLAGS: FS_..._FL */
+			struct weir_fsxattr fsxattr; /**< SETFSXATTR */
+		} ioctl;
+		/**
+		 * GETLK: the lock that would be set. SETLK: to be set, or F_UNLCK. FLUSH: the owner
+		 * whose POSIX locks on the file end. Those of flock(2) end with its RELEASE, at
+		 * which no lock of the file is waited for.
+		 */
+		struct weir_lock lock;
 	} in;
-	struct weir_iov iov; /**< READ, READLINK: where to. WRITE: where from */
+	struct weir_iov iov; /**< READ, READLINK, GETXATTR, LISTXATTR: where to. WRITE, SETXATTR: where
+				from */
 
 	/**
 	 * READDIR: takes one entry. Called by the driver on the channel's worker, which need not be
@@ -190,18 +279,30 @@ struct weir_fsreq {
 
 	/**
 	 * Called exactly once, on the worker that submitted, possibly before the submit returns.
-	 * res: bytes for READ, WRITE and READLINK, else 0; or -errno, -511 to -1.
+	 * res: bytes for READ, WRITE, READLINK, GETXATTR, LISTXATTR and COPY_FILE_RANGE, else 0;
+	 * or -errno, -511 to -1.
 	 */
 	void (*done)(struct weir_fsreq *req, int res);
 
 	/* Filled by the driver before it is done. */
 	union {
-		struct weir_entry entry; /**< LOOKUP, SYMLINK, MKNOD, MKDIR, LINK, CREATE */
+		struct weir_entry
+				entry; /**< LOOKUP, SYMLINK, MKNOD, MKDIR, LINK, CREATE, TMPFILE */
 		struct {
 			struct weir_attr attr;
 			uint64_t valid_ns;
 		} attr; /**< GETATTR, SETATTR */
 		struct weir_statfs statfs;
+		struct {
+			struct weir_statx stat;
+			uint64_t valid_ns;
+		} statx;
+		uint64_t off; /**< LSEEK */
+		struct {
+			uint32_t iflags; /**< GETFLAGS */
+			struct weir_fsxattr fsxattr; /**< GETFSXATTR */
+		} ioctl;
+		struct weir_lock lock; /**< GETLK: one that is in the way, or type F_UNLCK */
 	} out;
 
 	/* The library's: whoever has the request at the time. */
@@ -221,6 +322,9 @@ struct weir_fsdev_limits {
 	bool atomic_o_trunc; /**< OPEN with O_TRUNC truncates itself */
 	bool export_support; /**< LOOKUP of "." and ".." works on any directory */
 	bool handle_killpriv; /**< set-id bits fall by themselves with what a caller writes or cuts */
+	bool posix_acl; /**< ACLs are kept, and new files inherit them; umask is the driver's */
+	bool posix_locks; /**< GETLK and SETLK without WEIR_LOCK_FLOCK */
+	bool flock_locks; /**< SETLK with WEIR_LOCK_FLOCK */
 };
 
 /** @name Management, on control

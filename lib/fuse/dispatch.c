@@ -122,6 +122,27 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.start = fuse_fsync,
 			ARGS(fuse_fsync_in),
 			.flags = FUSE_OP_FILE },
+	[FUSE_SETXATTR] = { .name = "SETXATTR",
+			.start = fuse_setxattr,
+			.arg_min = FUSE_SETXATTR_IN_MIN,
+			.arg_max = sizeof(struct fuse_setxattr_in),
+			.nb_names = 1,
+			.flags = FUSE_OP_PAYLOAD | FUSE_OP_ANY_NAME },
+	[FUSE_GETXATTR] = { .name = "GETXATTR",
+			.start = fuse_getxattr,
+			.reply = fuse_getxattr_reply,
+			ARGS(fuse_getxattr_in),
+			.nb_names = 1,
+			.flags = FUSE_OP_COUNT | FUSE_OP_ANY_NAME },
+	[FUSE_LISTXATTR] = { .name = "LISTXATTR",
+			.start = fuse_listxattr,
+			.reply = fuse_getxattr_reply,
+			ARGS(fuse_getxattr_in),
+			.flags = FUSE_OP_COUNT },
+	[FUSE_REMOVEXATTR] = { .name = "REMOVEXATTR",
+			.start = fuse_removexattr,
+			.nb_names = 1,
+			.flags = FUSE_OP_ANY_NAME },
 	[FUSE_FLUSH] = { .name = "FLUSH",
 			.start = fuse_flush,
 			ARGS(fuse_flush_in),
@@ -153,6 +174,20 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.start = fuse_fsyncdir,
 			ARGS(fuse_fsync_in),
 			.flags = FUSE_OP_FILE | FUSE_OP_DIR },
+	[FUSE_GETLK] = { .name = "GETLK",
+			.start = fuse_getlk,
+			.reply = fuse_getlk_reply,
+			ARGS(fuse_lk_in),
+			REPLY_MIN(fuse_lk_out),
+			.flags = FUSE_OP_FILE },
+	[FUSE_SETLK] = { .name = "SETLK",
+			.start = fuse_setlk,
+			ARGS(fuse_lk_in),
+			.flags = FUSE_OP_FILE },
+	[FUSE_SETLKW] = { .name = "SETLKW",
+			.start = fuse_setlkw,
+			ARGS(fuse_lk_in),
+			.flags = FUSE_OP_FILE },
 	[FUSE_ACCESS] = { .name = "ACCESS", .start = fuse_access, ARGS(fuse_access_in) },
 	[FUSE_CREATE] = { .name = "CREATE",
 			.start = fuse_create,
@@ -169,10 +204,24 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 	[FUSE_DESTROY] = { .name = "DESTROY",
 			.start = fuse_destroy,
 			.flags = FUSE_OP_EARLY | FUSE_OP_NO_NODE },
+	[FUSE_IOCTL] = { .name = "IOCTL",
+			.start = fuse_ioctl,
+			.reply = fuse_ioctl_reply,
+			ARGS(fuse_ioctl_in),
+			REPLY_MIN(fuse_ioctl_out),
+			.flags = FUSE_OP_NO_NODE | FUSE_OP_PAYLOAD },
+	[FUSE_POLL] = { .name = "POLL",
+			.start = fuse_poll,
+			ARGS(fuse_poll_in),
+			.flags = FUSE_OP_NO_NODE },
 	[FUSE_BATCH_FORGET] = { .name = "BATCH_FORGET",
 			.start = fuse_batch_forget,
 			ARGS(fuse_batch_forget_in),
 			.flags = FUSE_OP_NO_REPLY | FUSE_OP_NO_NODE | FUSE_OP_PAYLOAD },
+	[FUSE_FALLOCATE] = { .name = "FALLOCATE",
+			.start = fuse_fallocate,
+			ARGS(fuse_fallocate_in),
+			.flags = FUSE_OP_FILE },
 	[FUSE_READDIRPLUS] = { .name = "READDIRPLUS",
 			.start = fuse_readdirplus,
 			.reply = fuse_readdir_reply,
@@ -183,6 +232,40 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_rename2_in),
 			.nb_names = 2,
 			.flags = FUSE_OP_DIR },
+	[FUSE_LSEEK] = { .name = "LSEEK",
+			.start = fuse_lseek,
+			.reply = fuse_lseek_reply,
+			ARGS(fuse_lseek_in),
+			REPLY_MIN(fuse_lseek_out),
+			.flags = FUSE_OP_FILE },
+	[FUSE_COPY_FILE_RANGE] = { .name = "COPY_FILE_RANGE",
+			.start = fuse_copy_file_range,
+			.reply = fuse_write_reply,
+			ARGS(fuse_copy_file_range_in),
+			REPLY_MIN(fuse_write_out),
+			.flags = FUSE_OP_FILE | FUSE_OP_COUNT },
+	[FUSE_SYNCFS] = { .name = "SYNCFS", .start = fuse_syncfs, ARGS(fuse_syncfs_in) },
+	/* Guests send a name all the same; it means nothing. */
+	[FUSE_TMPFILE] = { .name = "TMPFILE",
+			.start = fuse_tmpfile,
+			.reply = fuse_create_reply,
+			.undo = fuse_create_undo,
+			ARGS(fuse_create_in),
+			.nb_names = 1,
+			.reply_min = sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out),
+			.flags = FUSE_OP_DIR | FUSE_OP_ANY_NAME },
+	[FUSE_STATX] = { .name = "STATX",
+			.start = fuse_statx,
+			.reply = fuse_statx_reply,
+			ARGS(fuse_statx_in),
+			REPLY_MIN(fuse_statx_out),
+			.flags = FUSE_OP_NO_NODE },
+	[FUSE_COPY_FILE_RANGE_64] = { .name = "COPY_FILE_RANGE_64",
+			.start = fuse_copy_file_range,
+			.reply = fuse_copy_file_range_64_reply,
+			ARGS(fuse_copy_file_range_in),
+			REPLY_MIN(fuse_copy_file_range_out),
+			.flags = FUSE_OP_FILE | FUSE_OP_COUNT },
 };
 
 int
@@ -277,7 +360,11 @@ fuse_check_name(const struct weir_fuse_req *req, const char *name, size_t len)
 
 	if (len > FUSE_NAME_MAX)
 		return -ENAMETOOLONG;
-	if (len == 0 || memchr(name, '/', len) != NULL)
+	if (len == 0)
+		return -EINVAL;
+	if ((req->op->flags & FUSE_OP_ANY_NAME) != 0)
+		return 0;
+	if (memchr(name, '/', len) != NULL)
 		return -EINVAL;
 	if (!dots && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
 		return -EINVAL;
@@ -330,6 +417,36 @@ fuse_names_max(const struct fuse_op *op)
 	return (op->flags & FUSE_OP_TARGET) != 0 ? n + FUSE_TARGET_MAX - FUSE_NAME_MAX : n;
 }
 
+/* SETXATTR: arguments, as long as was negotiated, and a name; the value behind it stays where it is. */
+static int WEIR_ON_WORKER
+fuse_take_setxattr(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
+{
+	const struct fuse_op *op = req->op;
+	bool ext = (atomic_load_explicit(&req->sess->shared->flags, memory_order_relaxed) &
+				   FUSE_SETXATTR_EXT) != 0;
+	size_t len, n = ext ? op->arg_max : op->arg_min;
+	char *name = (char *)req->arg + op->arg_max;
+	struct weir_iov value;
+	int rc;
+
+	if (left <= n)
+		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	weir_iov_read(in, req->arg, n);
+	memset((uint8_t *)req->arg + n, 0, op->arg_max - n);
+	value = *in;
+	n = weir_iov_read(in, name, RTE_MIN(left - n, (size_t)FUSE_NAME_MAX + 1));
+	len = strnlen(name, n);
+	rc = len < n                      ? fuse_check_name(req, name, len) :
+			n > FUSE_NAME_MAX ? -ENAMETOOLONG :
+					    -EINVAL;
+	if (rc < 0)
+		return fuse_fail(req, FUSE_FAULT_NAME, rc);
+	req->io.name = name;
+	*in = value;
+	weir_iov_skip(in, len + 1);
+	return 0;
+}
+
 /* Copies the arguments, left bytes from in on, into the request: nothing is read twice. */
 static int WEIR_ON_WORKER
 fuse_take_args(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
@@ -339,9 +456,11 @@ fuse_take_args(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
 
 	if (left < op->arg_min)
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
-	if ((op->flags & FUSE_OP_PAYLOAD) != 0)
+	if ((op->flags & FUSE_OP_PAYLOAD) != 0) {
+		if (op->nb_names > 0)
+			return fuse_take_setxattr(req, in, left);
 		n = RTE_MIN(left, (size_t)op->arg_max);
-	else if (left > op->arg_max + fuse_names_max(op))
+	} else if (left > op->arg_max + fuse_names_max(op))
 		return op->nb_names > 0 ? fuse_fail(req, FUSE_FAULT_NAME, -ENAMETOOLONG) :
 					  fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
 
@@ -369,9 +488,8 @@ fuse_use_node(struct weir_fuse_req *req)
 }
 
 int WEIR_ON_WORKER
-fuse_use_file(struct weir_fuse_req *req, uint64_t fh)
+fuse_use_file(struct weir_fuse_req *req, uint64_t fh, bool dir)
 {
-	bool dir = (req->op->flags & FUSE_OP_DIR) != 0;
 	int rc = fuse_file_get(req, fh);
 
 	if (rc < 0)
@@ -391,7 +509,7 @@ fuse_resolve(struct weir_fuse_req *req)
 	const struct fuse_file_in *arg = req->arg;
 
 	if ((req->op->flags & FUSE_OP_FILE) != 0)
-		return fuse_use_file(req, arg->fh);
+		return fuse_use_file(req, arg->fh, (req->op->flags & FUSE_OP_DIR) != 0);
 	if ((req->op->flags & FUSE_OP_NO_NODE) != 0)
 		return 0;
 	return fuse_use_node(req);

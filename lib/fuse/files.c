@@ -45,22 +45,46 @@ fuse_file_new(struct weir_fuse_req *req, uint64_t id, uint32_t flags)
 	return 0;
 }
 
+/* Acquire pairs with the release in fuse_file_opened(): node and private bytes are there. */
+static bool
+fuse_file_is(const struct weir_fuse_session *sess, struct fuse_file *file, uint64_t nodeid)
+{
+	uint64_t id = nodeid != FUSE_NODEID_ROOT ? nodeid : sess->root_id;
+
+	return file != NULL &&
+			atomic_load_explicit(&file->state, memory_order_acquire) ==
+			FUSE_FILE_OPEN &&
+			file->base.node == id;
+}
+
 int WEIR_ON_WORKER
 fuse_file_get(struct weir_fuse_req *req, uint64_t fh)
 {
-	struct weir_fuse_session *sess = req->sess;
-	uint64_t id = req->nodeid != FUSE_NODEID_ROOT ? req->nodeid : sess->root_id;
-
 	/* Kept even if it is refused: ours may be the last reference, which the request's end drops. */
-	req->file = weir_table_get(sess->files, fh);
-	/* Acquire pairs with the release in fuse_file_opened(): node and private bytes are there. */
-	if (req->file != NULL &&
-			atomic_load_explicit(&req->file->state, memory_order_acquire) ==
-					FUSE_FILE_OPEN &&
-			req->file->base.node == id)
+	req->file = weir_table_get(req->sess->files, fh);
+	if (fuse_file_is(req->sess, req->file, req->nodeid))
 		return 0;
-	fuse_stats_fault(sess, FUSE_FAULT_FILE);
-	return -EBADF;
+	return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
+}
+
+int WEIR_ON_WORKER
+fuse_newfile_get(struct weir_fuse_req *req, uint64_t nodeid, uint64_t fh)
+{
+	struct weir_node *node;
+
+	req->newfile = weir_table_get(req->sess->files, fh);
+	if (req->newfile == NULL)
+		return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
+	req->flags |= FUSE_REQ_NEWFILE;
+	if (!fuse_file_is(req->sess, req->newfile, nodeid))
+		return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
+	node = fuse_file_node(req->sess, req->newfile);
+	if (!S_ISREG(node->type))
+		return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
+	weir_node_ref(req->sess->dev, node);
+	req->io.newnode = node;
+	req->io.newfile = &req->newfile->base;
+	return 0;
 }
 
 void

@@ -172,6 +172,7 @@ enum fuse_req_state {
 #define FUSE_REQ_DETACHED (1u << 0) /* the guest is gone: in and out are not to be used */
 #define FUSE_REQ_FENCED   (1u << 1) /* and it was told so */
 #define FUSE_REQ_BORROWS  (1u << 2) /* io.node is kept by the file, not by a reference of its own */
+#define FUSE_REQ_NEWFILE  (1u << 3) /* newfile has a reference of the request's */
 
 /* fuse_op.flags */
 #define FUSE_OP_NO_REPLY (1u << 0)
@@ -183,6 +184,7 @@ enum fuse_req_state {
 #define FUSE_OP_COUNT    (1u << 6) /* the verb's result is a number of bytes */
 #define FUSE_OP_DOTS     (1u << 7) /* the name may be "." or ".." */
 #define FUSE_OP_TARGET   (1u << 8) /* the second name is a path */
+#define FUSE_OP_ANY_NAME (1u << 9) /* the name is of no directory's entry: it may be any bytes */
 
 /* One operation: what is checked before start() runs, and what follows the backend. */
 struct fuse_op {
@@ -230,9 +232,9 @@ fuse_req_is_live(const struct weir_fuse_req *req)
 
 /* Counts a fault and returns error. */
 int WEIR_ON_WORKER fuse_fail(struct weir_fuse_req *req, enum fuse_fault fault, int error);
-/* Give req the node of nodeid, and the file fh on it. -ESTALE, -ENOTDIR, -EBADF. */
+/* Give req the node of nodeid, and the file or directory fh on it. -ESTALE, -ENOTDIR, -EBADF. */
 int WEIR_ON_WORKER fuse_use_node(struct weir_fuse_req *req);
-int WEIR_ON_WORKER fuse_use_file(struct weir_fuse_req *req, uint64_t fh);
+int WEIR_ON_WORKER fuse_use_file(struct weir_fuse_req *req, uint64_t fh, bool dir);
 /* Goes on with a request that waited for a reset. */
 void WEIR_ON_WORKER fuse_restart(struct weir_fuse_req *req);
 
@@ -269,6 +271,8 @@ bool WEIR_ON_CONTROL fuse_ledger_drop_slice(struct weir_fuse_session *sess);
 int WEIR_ON_WORKER fuse_file_new(struct weir_fuse_req *req, uint64_t id, uint32_t flags);
 /* Gives req the open file fh on its nodeid; -EBADF, counted. */
 int WEIR_ON_WORKER fuse_file_get(struct weir_fuse_req *req, uint64_t fh);
+/* Gives req the open regular file fh on nodeid as newfile, and its node as newnode; -EBADF, counted. */
+int WEIR_ON_WORKER fuse_newfile_get(struct weir_fuse_req *req, uint64_t nodeid, uint64_t fh);
 /* The file of req is open: the guest may use it from here on. */
 void fuse_file_opened(struct weir_fuse_req *req);
 /* The file is open, but nobody wants it: its last user tells the file system. */
@@ -316,6 +320,8 @@ void WEIR_ON_WORKER fuse_entry_undo(struct weir_fuse_req *req);
 int WEIR_ON_WORKER fuse_getattr(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_setattr(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_attr_reply(struct weir_fuse_req *req, int res);
+int WEIR_ON_WORKER fuse_statx(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_statx_reply(struct weir_fuse_req *req, int res);
 int WEIR_ON_WORKER fuse_readlink(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_access(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_statfs(struct weir_fuse_req *req, const void *arg);
@@ -326,6 +332,7 @@ int WEIR_ON_WORKER fuse_opendir(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_open_reply(struct weir_fuse_req *req, int res);
 void WEIR_ON_WORKER fuse_open_undo(struct weir_fuse_req *req);
 int WEIR_ON_WORKER fuse_create(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_tmpfile(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_create_reply(struct weir_fuse_req *req, int res);
 void WEIR_ON_WORKER fuse_create_undo(struct weir_fuse_req *req);
 int WEIR_ON_WORKER fuse_release(struct weir_fuse_req *req, const void *arg);
@@ -337,6 +344,29 @@ int WEIR_ON_WORKER fuse_count_reply(struct weir_fuse_req *req, int res);
 int WEIR_ON_WORKER fuse_flush(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_fsync(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_fsyncdir(struct weir_fuse_req *req, const void *arg);
+
+int WEIR_ON_WORKER fuse_syncfs(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_poll(struct weir_fuse_req *req, const void *arg);
+
+int WEIR_ON_WORKER fuse_fallocate(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_lseek(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_lseek_reply(struct weir_fuse_req *req, int res);
+int WEIR_ON_WORKER fuse_copy_file_range(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_copy_file_range_64_reply(struct weir_fuse_req *req, int res);
+
+int WEIR_ON_WORKER fuse_getxattr(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_listxattr(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_getxattr_reply(struct weir_fuse_req *req, int res);
+int WEIR_ON_WORKER fuse_setxattr(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_removexattr(struct weir_fuse_req *req, const void *arg);
+
+int WEIR_ON_WORKER fuse_ioctl(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_ioctl_reply(struct weir_fuse_req *req, int res);
+
+int WEIR_ON_WORKER fuse_getlk(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_getlk_reply(struct weir_fuse_req *req, int res);
+int WEIR_ON_WORKER fuse_setlk(struct weir_fuse_req *req, const void *arg);
+int WEIR_ON_WORKER fuse_setlkw(struct weir_fuse_req *req, const void *arg);
 
 int WEIR_ON_WORKER fuse_readdir(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_readdirplus(struct weir_fuse_req *req, const void *arg);

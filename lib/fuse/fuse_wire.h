@@ -41,35 +41,56 @@ enum fuse_opcode {
 	FUSE_STATFS = 17,
 	FUSE_RELEASE = 18,
 	FUSE_FSYNC = 20,
+	FUSE_SETXATTR = 21,
+	FUSE_GETXATTR = 22,
+	FUSE_LISTXATTR = 23,
+	FUSE_REMOVEXATTR = 24,
 	FUSE_FLUSH = 25,
 	FUSE_INIT = 26,
 	FUSE_OPENDIR = 27,
 	FUSE_READDIR = 28,
 	FUSE_RELEASEDIR = 29,
 	FUSE_FSYNCDIR = 30,
+	FUSE_GETLK = 31,
+	FUSE_SETLK = 32,
+	FUSE_SETLKW = 33,
 	FUSE_ACCESS = 34,
 	FUSE_CREATE = 35,
 	FUSE_INTERRUPT = 36,
 	FUSE_DESTROY = 38,
+	FUSE_IOCTL = 39,
+	FUSE_POLL = 40,
 	FUSE_BATCH_FORGET = 42,
+	FUSE_FALLOCATE = 43,
 	FUSE_READDIRPLUS = 44,
 	FUSE_RENAME2 = 45,
+	FUSE_LSEEK = 46,
+	FUSE_COPY_FILE_RANGE = 47,
+	FUSE_SYNCFS = 50,
+	FUSE_TMPFILE = 51,
+	FUSE_STATX = 52,
+	FUSE_COPY_FILE_RANGE_64 = 53,
 	FUSE_NB_OPCODES, /* rows of the dispatch table; 0 stands for all that have none */
 };
 
 /* INIT flags; those of bit 32 and above travel in flags2. */
 #define FUSE_ASYNC_READ       (1ULL << 0)
+#define FUSE_POSIX_LOCKS      (1ULL << 1)
 #define FUSE_ATOMIC_O_TRUNC   (1ULL << 3)
 #define FUSE_EXPORT_SUPPORT   (1ULL << 4)
 #define FUSE_BIG_WRITES       (1ULL << 5)
 #define FUSE_DONT_MASK        (1ULL << 6)
+#define FUSE_FLOCK_LOCKS      (1ULL << 10)
+#define FUSE_HAS_IOCTL_DIR    (1ULL << 11)
 #define FUSE_AUTO_INVAL_DATA  (1ULL << 12)
 #define FUSE_DO_READDIRPLUS   (1ULL << 13)
 #define FUSE_READDIRPLUS_AUTO (1ULL << 14)
 #define FUSE_ASYNC_DIO        (1ULL << 15)
 #define FUSE_PARALLEL_DIROPS  (1ULL << 18)
 #define FUSE_HANDLE_KILLPRIV  (1ULL << 19)
+#define FUSE_POSIX_ACL        (1ULL << 20)
 #define FUSE_MAX_PAGES        (1ULL << 22)
+#define FUSE_SETXATTR_EXT     (1ULL << 29)
 #define FUSE_INIT_EXT         (1ULL << 30)
 
 /* fuse_setattr_in.valid */
@@ -87,8 +108,17 @@ enum fuse_opcode {
 #define FUSE_FATTR_KILL_SUGID (1u << 11)
 #define FUSE_FATTR_ALL        ((1u << 12) - 1)
 
-#define FUSE_GETATTR_FH      (1u << 0)
-#define FUSE_FSYNC_FDATASYNC (1u << 0)
+#define FUSE_GETATTR_FH             (1u << 0)
+#define FUSE_FSYNC_FDATASYNC        (1u << 0)
+#define FUSE_RELEASE_FLOCK_UNLOCK   (1u << 1)
+#define FUSE_LK_FLOCK               (1u << 0)
+#define FUSE_SETXATTR_ACL_KILL_SGID (1u << 0)
+
+/* fuse_ioctl_in.flags */
+#define FUSE_IOCTL_COMPAT       (1u << 0)
+#define FUSE_IOCTL_UNRESTRICTED (1u << 1)
+#define FUSE_IOCTL_32BIT        (1u << 3)
+#define FUSE_IOCTL_DIR          (1u << 4)
 
 struct fuse_in_header {
 	uint32_t len; /* of the whole request */
@@ -360,6 +390,172 @@ struct fuse_interrupt_in {
 	uint64_t unique;
 };
 static_assert(sizeof(struct fuse_interrupt_in) == 8, "wire size");
+
+struct fuse_setxattr_in {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t setxattr_flags; /* from here on with SETXATTR_EXT */
+	uint32_t padding;
+};
+static_assert(sizeof(struct fuse_setxattr_in) == 16, "wire size");
+#define FUSE_SETXATTR_IN_MIN offsetof(struct fuse_setxattr_in, setxattr_flags)
+static_assert(FUSE_SETXATTR_IN_MIN == 8, "wire size without SETXATTR_EXT");
+
+/* GETXATTR, LISTXATTR */
+struct fuse_getxattr_in {
+	uint32_t size; /* 0: it is asked for */
+	uint32_t padding;
+};
+static_assert(sizeof(struct fuse_getxattr_in) == 8, "wire size");
+
+struct fuse_getxattr_out {
+	uint32_t size;
+	uint32_t padding;
+};
+static_assert(sizeof(struct fuse_getxattr_out) == 8, "wire size");
+
+struct fuse_file_lock {
+	uint64_t start;
+	uint64_t end; /* inclusive; INT64_MAX: no end */
+	uint32_t type;
+	uint32_t pid;
+};
+static_assert(sizeof(struct fuse_file_lock) == 24, "wire size");
+
+struct fuse_lk_in {
+	uint64_t fh;
+	uint64_t owner;
+	struct fuse_file_lock lk;
+	uint32_t lk_flags;
+	uint32_t padding;
+};
+static_assert(sizeof(struct fuse_lk_in) == 48, "wire size");
+
+struct fuse_lk_out {
+	struct fuse_file_lock lk;
+};
+static_assert(sizeof(struct fuse_lk_out) == 24, "wire size");
+
+/* Followed by in_size bytes of data. */
+struct fuse_ioctl_in {
+	uint64_t fh;
+	uint32_t flags;
+	uint32_t cmd;
+	uint64_t arg;
+	uint32_t in_size;
+	uint32_t out_size;
+};
+static_assert(sizeof(struct fuse_ioctl_in) == 32, "wire size");
+
+struct fuse_ioctl_out {
+	int32_t result;
+	uint32_t flags;
+	uint32_t in_iovs;
+	uint32_t out_iovs;
+};
+static_assert(sizeof(struct fuse_ioctl_out) == 16, "wire size");
+
+struct fuse_poll_in {
+	uint64_t fh;
+	uint64_t kh;
+	uint32_t flags;
+	uint32_t events;
+};
+static_assert(sizeof(struct fuse_poll_in) == 24, "wire size");
+
+struct fuse_fallocate_in {
+	uint64_t fh;
+	uint64_t offset;
+	uint64_t length;
+	uint32_t mode;
+	uint32_t padding;
+};
+static_assert(sizeof(struct fuse_fallocate_in) == 32, "wire size");
+
+struct fuse_lseek_in {
+	uint64_t fh;
+	uint64_t offset;
+	uint32_t whence;
+	uint32_t padding;
+};
+static_assert(sizeof(struct fuse_lseek_in) == 24, "wire size");
+
+struct fuse_lseek_out {
+	uint64_t offset;
+};
+static_assert(sizeof(struct fuse_lseek_out) == 8, "wire size");
+
+struct fuse_copy_file_range_in {
+	uint64_t fh_in;
+	uint64_t off_in;
+	uint64_t nodeid_out;
+	uint64_t fh_out;
+	uint64_t off_out;
+	uint64_t len;
+	uint64_t flags;
+};
+static_assert(sizeof(struct fuse_copy_file_range_in) == 56, "wire size");
+
+struct fuse_copy_file_range_out {
+	uint64_t bytes_copied;
+};
+static_assert(sizeof(struct fuse_copy_file_range_out) == 8, "wire size");
+
+struct fuse_syncfs_in {
+	uint64_t padding;
+};
+static_assert(sizeof(struct fuse_syncfs_in) == 8, "wire size");
+
+struct fuse_statx_in {
+	uint32_t getattr_flags;
+	uint32_t reserved;
+	uint64_t fh;
+	uint32_t sx_flags;
+	uint32_t sx_mask;
+};
+static_assert(sizeof(struct fuse_statx_in) == 24, "wire size");
+
+struct fuse_sx_time {
+	int64_t tv_sec;
+	uint32_t tv_nsec;
+	int32_t reserved;
+};
+static_assert(sizeof(struct fuse_sx_time) == 16, "wire size");
+
+struct fuse_statx {
+	uint32_t mask;
+	uint32_t blksize;
+	uint64_t attributes;
+	uint32_t nlink;
+	uint32_t uid;
+	uint32_t gid;
+	uint16_t mode;
+	uint16_t spare0;
+	uint64_t ino;
+	uint64_t size;
+	uint64_t blocks;
+	uint64_t attributes_mask;
+	struct fuse_sx_time atime;
+	struct fuse_sx_time btime;
+	struct fuse_sx_time ctime;
+	struct fuse_sx_time mtime;
+	uint32_t rdev_major;
+	uint32_t rdev_minor;
+	uint32_t dev_major;
+	uint32_t dev_minor;
+	uint64_t spare2[14];
+};
+static_assert(sizeof(struct fuse_statx) == 256, "wire size");
+static_assert(offsetof(struct fuse_statx, atime) == 64, "wire offset");
+
+struct fuse_statx_out {
+	uint64_t attr_valid;
+	uint32_t attr_valid_nsec;
+	uint32_t flags;
+	uint64_t spare[2];
+	struct fuse_statx stat;
+};
+static_assert(sizeof(struct fuse_statx_out) == 288, "wire size");
 
 /* Followed by the name; READDIRPLUS has a struct fuse_entry_out in front. Padded to 8 bytes. */
 struct fuse_dirent {

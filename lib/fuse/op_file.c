@@ -65,10 +65,9 @@ fuse_open_undo(struct weir_fuse_req *req)
 	fuse_file_unwanted(req->file);
 }
 
-int WEIR_ON_WORKER
-fuse_create(struct weir_fuse_req *req, const void *arg)
+static int WEIR_ON_WORKER
+fuse_make_file(struct weir_fuse_req *req, const struct fuse_create_in *in, enum weir_fsop verb)
 {
-	const struct fuse_create_in *in = arg;
 	int rc;
 
 	if ((in->mode & S_IFMT) != 0 && !S_ISREG(in->mode))
@@ -78,7 +77,19 @@ fuse_create(struct weir_fuse_req *req, const void *arg)
 	rc = fuse_file_new(req, 0, (in->flags & (OPEN_FLAGS | O_EXCL)) | O_CREAT);
 	if (rc < 0)
 		return rc;
-	return fuse_start_io(req, WEIR_FSOP_CREATE);
+	return fuse_start_io(req, verb);
+}
+
+int WEIR_ON_WORKER
+fuse_create(struct weir_fuse_req *req, const void *arg)
+{
+	return fuse_make_file(req, arg, WEIR_FSOP_CREATE);
+}
+
+int WEIR_ON_WORKER
+fuse_tmpfile(struct weir_fuse_req *req, const void *arg)
+{
+	return fuse_make_file(req, arg, WEIR_FSOP_TMPFILE);
 }
 
 /* The file takes over a reference to its node; false: the driver gave none. */

@@ -76,7 +76,14 @@ fuse_write_reply(struct weir_fuse_req *req, int res)
 int WEIR_ON_WORKER
 fuse_flush(struct weir_fuse_req *req, const void *arg)
 {
-	(void)arg;
+	const struct fuse_flush_in *in = arg;
+
+	req->io.in.lock = (struct weir_lock){
+		.guest = (uintptr_t)req->sess,
+		.owner = in->lock_owner,
+		.end = INT64_MAX,
+		.type = F_UNLCK,
+	};
 	return fuse_start_io(req, WEIR_FSOP_FLUSH);
 }
 
@@ -98,4 +105,20 @@ int WEIR_ON_WORKER
 fuse_fsyncdir(struct weir_fuse_req *req, const void *arg)
 {
 	return fuse_sync(req, arg, WEIR_FSOP_FSYNCDIR);
+}
+
+int WEIR_ON_WORKER
+fuse_syncfs(struct weir_fuse_req *req, const void *arg)
+{
+	(void)arg;
+	return fuse_start_io(req, WEIR_FSOP_SYNCFS);
+}
+
+/* Regular files are always ready, and guests open no others here. They say so themselves from now on. */
+int WEIR_ON_WORKER
+fuse_poll(struct weir_fuse_req *req, const void *arg)
+{
+	(void)req;
+	(void)arg;
+	return -ENOSYS;
 }

@@ -30,6 +30,27 @@ fuse_ended(struct weir_fuse_req *req)
 		req->released(req);
 }
 
+static void WEIR_ON_WORKER fuse_close_done(struct weir_fsreq *io, int res);
+
+/* Leaves the files of a request: file, if any, and newfile. The last user closes. */
+static void WEIR_ON_WORKER
+fuse_leave(struct weir_fuse_req *req, struct fuse_file *file)
+{
+	struct weir_fuse_session *sess = req->sess;
+
+	if (file != NULL && fuse_file_put(sess, file)) {
+		req->state = FUSE_REQ_CLOSING;
+		req->file = file;
+		fuse_file_release(sess, file, &req->io,
+				weir_fsdev_channel_by(sess->dev, req->route), fuse_close_done);
+	} else if (unlikely((req->flags & FUSE_REQ_NEWFILE) != 0)) {
+		req->flags &= ~FUSE_REQ_NEWFILE;
+		fuse_leave(req, req->newfile);
+	} else {
+		fuse_ended(req);
+	}
+}
+
 static void WEIR_ON_WORKER
 fuse_close_done(struct weir_fsreq *io, int res)
 {
@@ -38,27 +59,19 @@ fuse_close_done(struct weir_fsreq *io, int res)
 	(void)res; /* close() has no error that a guest could act on: FLUSH told it before */
 	fuse_file_free(req->sess, req->file);
 	req->file = NULL;
-	fuse_ended(req);
+	fuse_leave(req, NULL);
 }
 
 static void WEIR_ON_WORKER
 fuse_answered(struct weir_fuse_req *req)
 {
-	struct weir_fuse_session *sess = req->sess;
 	struct fuse_file *file = req->file;
 
 	RTE_ASSERT(req->state == FUSE_REQ_NEW || req->state == FUSE_REQ_IN_BACKEND);
 	req->state = FUSE_REQ_ANSWERED;
 	req->file = NULL;
 	fuse_req_drop(req);
-	if (file != NULL && fuse_file_put(sess, file)) {
-		fuse_req_step(req, FUSE_REQ_ANSWERED, FUSE_REQ_CLOSING);
-		req->file = file;
-		fuse_file_release(sess, file, &req->io,
-				weir_fsdev_channel_by(sess->dev, req->route), fuse_close_done);
-		return;
-	}
-	fuse_ended(req);
+	fuse_leave(req, file);
 }
 
 void WEIR_ON_WORKER

@@ -120,15 +120,16 @@ weir_fuse_session_maintain(struct weir_fuse_session *sess)
 /*
  * What this file system offers. Flags that are left out on purpose: WRITEBACK_CACHE (the guest would
  * trust us with times), EXPLICIT_INVAL_DATA (needs notifications), NO_OPEN_SUPPORT (files have state
- * here), POSIX_LOCKS and FLOCK_LOCKS (locks stay within the guest). DONT_MASK is asked for because only where the file is made is it known whether
- * a default ACL replaces the umask, so the file system gets both, as weir_fsreq.in.create says.
+ * here). DONT_MASK is asked for because only where the file is made is it known whether a default
+ * ACL replaces the umask, so the file system gets both, as weir_fsreq.in.create says.
  */
 static uint64_t
 session_offer(const struct weir_fuse_session *sess)
 {
 	const struct weir_fsdev_limits *limits = weir_fsdev_limits(sess->dev);
 	uint64_t flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA |
-			FUSE_ASYNC_DIO | FUSE_MAX_PAGES | FUSE_INIT_EXT;
+			FUSE_ASYNC_DIO | FUSE_HAS_IOCTL_DIR | FUSE_MAX_PAGES | FUSE_SETXATTR_EXT |
+			FUSE_INIT_EXT;
 
 	if (limits->readdirplus)
 		flags |= FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
@@ -140,6 +141,12 @@ session_offer(const struct weir_fuse_session *sess)
 		flags |= FUSE_EXPORT_SUPPORT;
 	if (limits->handle_killpriv)
 		flags |= FUSE_HANDLE_KILLPRIV;
+	if (limits->posix_acl)
+		flags |= FUSE_POSIX_ACL;
+	if (limits->posix_locks)
+		flags |= FUSE_POSIX_LOCKS;
+	if (limits->flock_locks)
+		flags |= FUSE_FLOCK_LOCKS;
 	return flags;
 }
 

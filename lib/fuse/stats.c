@@ -27,17 +27,22 @@ static const struct {
 	const char *name;
 } flag_names[] = {
 	{ FUSE_ASYNC_READ, "async_read" },
+	{ FUSE_POSIX_LOCKS, "posix_locks" },
 	{ FUSE_ATOMIC_O_TRUNC, "atomic_o_trunc" },
 	{ FUSE_EXPORT_SUPPORT, "export_support" },
 	{ FUSE_BIG_WRITES, "big_writes" },
 	{ FUSE_DONT_MASK, "dont_mask" },
+	{ FUSE_FLOCK_LOCKS, "flock_locks" },
+	{ FUSE_HAS_IOCTL_DIR, "has_ioctl_dir" },
 	{ FUSE_AUTO_INVAL_DATA, "auto_inval_data" },
 	{ FUSE_DO_READDIRPLUS, "do_readdirplus" },
 	{ FUSE_READDIRPLUS_AUTO, "readdirplus_auto" },
 	{ FUSE_ASYNC_DIO, "async_dio" },
 	{ FUSE_PARALLEL_DIROPS, "parallel_dirops" },
 	{ FUSE_HANDLE_KILLPRIV, "handle_killpriv" },
+	{ FUSE_POSIX_ACL, "posix_acl" },
 	{ FUSE_MAX_PAGES, "max_pages" },
+	{ FUSE_SETXATTR_EXT, "setxattr_ext" },
 	{ FUSE_INIT_EXT, "init_ext" },
 };
 

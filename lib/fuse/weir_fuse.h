@@ -52,6 +52,7 @@ struct weir_fuse_req {
 	struct weir_worker *worker;
 	const struct fuse_op *op; /**< row of the dispatch table */
 	struct fuse_file *file; /**< the open file it uses, with a reference */
+	struct fuse_file *newfile; /**< COPY_FILE_RANGE: the other one */
 	struct weir_fuse_req *next; /**< INIT and DESTROY: others that wait for a reset */
 	struct weir_msg msg; /**< INIT and DESTROY: the end of the wait */
 	void (*fenced)(struct weir_fuse_req *req);

@@ -92,7 +92,7 @@ table_names_every_row(void **state)
 		if (fuse_ops[op].undo != NULL)
 			assert_non_null(fuse_ops[op].reply);
 	}
-	assert_int_equal(rows, 31);
+	assert_int_equal(rows, 47);
 }
 
 static void
