@@ -45,7 +45,9 @@ def folder_flags(build):
     flags = {}
     for row in rows:
         path = os.path.relpath(os.path.join(row['directory'], row['file']))
-        args = shlex.split(row['command'])[1:]
+        args = shlex.split(row['command'])
+        # Where ccache is installed, meson puts it in front of the compiler.
+        args = args[2:] if os.path.basename(args[0]) == 'ccache' else args[1:]
         keep = []
         while args:
             arg = args.pop(0)
