@@ -24,7 +24,12 @@ enum {
 	OPT_MANAGER,
 	OPT_FRONTENDS,
 	OPT_BACKENDS,
-	OPT_SHUTDOWN
+	OPT_SHUTDOWN,
+	OPT_DROP_CAPS,
+	OPT_KEEP_CAP,
+	OPT_FOLDER,
+	OPT_LANDLOCK,
+	OPT_SECCOMP
 };
 
 static const struct option options[] = {
@@ -40,6 +45,11 @@ static const struct option options[] = {
 	{ "static-function", required_argument, NULL, OPT_FUNCTION },
 	{ "manager", required_argument, NULL, OPT_MANAGER },
 	{ "shutdown-timeout", required_argument, NULL, OPT_SHUTDOWN },
+	{ "drop-caps", required_argument, NULL, OPT_DROP_CAPS },
+	{ "keep-cap", required_argument, NULL, OPT_KEEP_CAP },
+	{ "allow-folder", required_argument, NULL, OPT_FOLDER },
+	{ "landlock", required_argument, NULL, OPT_LANDLOCK },
+	{ "seccomp", required_argument, NULL, OPT_SECCOMP },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -70,6 +80,14 @@ args_help(void)
 	     "                          (default: two, with names of this machine's)\n"
 	     "  --shutdown-timeout S    seconds that a file system gets to end what is in progress\n"
 	     "                          when weir is told to stop (5)\n"
+	     "  --drop-caps on|off      give up the capabilities that weir does not need (on)\n"
+	     "  --keep-cap NAME         but not this one; may be repeated\n"
+	     "  --allow-folder DIR      serve local folders only if they are DIR or in it; may be\n"
+	     "                          repeated (default: any)\n"
+	     "  --landlock MODE         auto: the kernel holds weir to those folders, if any are\n"
+	     "                          given; on: also if none is; off: it does not (auto)\n"
+	     "  --seccomp MODE          system calls that weir never makes fail (deny), end it\n"
+	     "                          (kill), or are only logged (log); off: no filter (deny)\n"
 	     "  -h, --help, -V, --version\n"
 	     "\n"
 	     "EAL options choose the lcores: the first one is for control, the others are workers,\n"
@@ -119,22 +137,82 @@ args_number(const char *name, const char *text, uint32_t min, uint32_t max, uint
 	return 0;
 }
 
+/* One of a NULL-terminated list. Returns its index, or -EINVAL. */
 static int
-args_idle(const char *text, enum weir_idle_policy *out)
+args_choice(const char *name, const char *text, const char *const *choices)
 {
-	for (unsigned int i = 0; weir_idle_policy_names[i] != NULL; i++) {
-		if (strcmp(text, weir_idle_policy_names[i]) == 0) {
-			*out = (enum weir_idle_policy)i;
-			return 0;
-		}
-	}
-	fprintf(stderr, "weir: --idle %s: must be poll, adaptive or power\n", text);
+	unsigned int i;
+
+	for (i = 0; choices[i] != NULL; i++)
+		if (strcmp(text, choices[i]) == 0)
+			return (int)i;
+	fprintf(stderr, "weir: --%s %s: must be one of", name, text);
+	for (i = 0; choices[i] != NULL; i++)
+		fprintf(stderr, " %s", choices[i]);
+	fputc('\n', stderr);
 	return -EINVAL;
+}
+
+/* Appends to a NULL-terminated list with room for max strings. */
+static int
+args_append(const char *name, const char *text, const char **list, unsigned int *nb,
+		unsigned int max)
+{
+	if (*nb == max) {
+		fprintf(stderr, "weir: --%s: more than %u\n", name, max);
+		return -EINVAL;
+	}
+	list[(*nb)++] = text;
+	return 0;
+}
+
+static int
+args_keep_cap(const char *text, struct args *args)
+{
+	int number = weir_sandbox_cap_number(text);
+
+	if (number < 0) {
+		fprintf(stderr, "weir: --keep-cap %s: not the name of a capability\n", text);
+		return number;
+	}
+	args->keep_caps |= UINT64_C(1) << number;
+	return 0;
+}
+
+static int
+args_sandbox(int opt, struct args *args)
+{
+	static const char *const switches[] = { "off", "on", NULL };
+	int choice;
+
+	switch (opt) {
+	case OPT_DROP_CAPS:
+		choice = args_choice("drop-caps", optarg, switches);
+		args->drop_caps = choice == 1;
+		return choice;
+	case OPT_KEEP_CAP:
+		return args_keep_cap(optarg, args);
+	case OPT_FOLDER:
+		return args_append("allow-folder", optarg, args->folders, &args->nb_folders,
+				ARGS_MAX_FOLDERS);
+	case OPT_LANDLOCK:
+		choice = args_choice("landlock", optarg, weir_landlock_mode_names);
+		args->landlock = (enum weir_landlock_mode)choice;
+		return choice;
+	case OPT_SECCOMP:
+		choice = args_choice("seccomp", optarg, weir_seccomp_mode_names);
+		args->seccomp = (enum weir_seccomp_mode)choice;
+		return choice;
+	default:
+		return -EINVAL;
+	}
 }
 
 static int
 args_option(int opt, struct args *args)
 {
+	int choice;
+
 	switch (opt) {
 	case 'r':
 		args->rpc_socket = optarg;
@@ -155,7 +233,9 @@ args_option(int opt, struct args *args)
 		args->backend_lcores = optarg;
 		return 0;
 	case OPT_IDLE:
-		return args_idle(optarg, &args->idle);
+		choice = args_choice("idle", optarg, weir_idle_policy_names);
+		args->idle = (enum weir_idle_policy)choice;
+		return choice;
 	case OPT_SPIN:
 		return args_number("spin-us", optarg, 0, 1000000, &args->spin_us);
 	case OPT_REQUESTS:
@@ -165,15 +245,10 @@ args_option(int opt, struct args *args)
 	case OPT_SHUTDOWN:
 		return args_number("shutdown-timeout", optarg, 0, 3600, &args->shutdown_s);
 	case OPT_FUNCTION:
-		if (args->nb_functions == ARGS_MAX_FUNCTIONS) {
-			fprintf(stderr, "weir: --static-function: more than %u\n",
-					ARGS_MAX_FUNCTIONS);
-			return -EINVAL;
-		}
-		args->functions[args->nb_functions++] = optarg;
-		return 0;
+		return args_append("static-function", optarg, args->functions, &args->nb_functions,
+				ARGS_MAX_FUNCTIONS);
 	default:
-		return -EINVAL;
+		return args_sandbox(opt, args);
 	}
 }
 
@@ -191,6 +266,8 @@ args_parse(int argc, char **argv, struct args *args)
 		.nb_requests = 8192,
 		.nb_big_requests = 1024,
 		.shutdown_s = 5,
+		.drop_caps = true,
+		.seccomp = WEIR_SECCOMP_DENY,
 	};
 	optind = 1;
 	while ((opt = getopt_long(argc, argv, "r:hV", options, NULL)) != -1) {

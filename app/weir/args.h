@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include "weir_handoff.h"
+#include "weir_sandbox.h"
 #include "weir_worker.h"
 
 #define ARGS_MAX_FUNCTIONS 64
+#define ARGS_MAX_FOLDERS   256
 
 /* The command line behind EAL's "--". Strings point into argv. */
 struct args {
@@ -25,6 +27,12 @@ struct args {
 	const char *frontend_lcores, *backend_lcores; /* NULL: all workers */
 	const char *functions[ARGS_MAX_FUNCTIONS + 1]; /* NULL-terminated */
 	unsigned int nb_functions;
+	bool drop_caps;
+	uint64_t keep_caps; /* bits 1 << CAP_... */
+	enum weir_seccomp_mode seccomp;
+	enum weir_landlock_mode landlock;
+	const char *folders[ARGS_MAX_FOLDERS + 1]; /* NULL-terminated */
+	unsigned int nb_folders;
 };
 
 /* Fills args with defaults, then from argv (argv[0] is skipped).

@@ -2,6 +2,7 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "weir_loop.h"
 #include "weir_memmap.h"
 #include "weir_rpc.h"
+#include "weir_sandbox.h"
 #include "weir_worker.h"
 
 #include "args.h"
@@ -101,6 +103,32 @@ app_init_conf_done(void *arg, int code, const char *message)
 	weir_loop_stop();
 }
 
+/* When all that is made at start is there, and before anybody has been listened to. */
+static int WEIR_ON_CONTROL
+app_sandbox_enter(const struct args *args)
+{
+	char *rpc_socket = strdup(args->rpc_socket);
+	const char *const dirs[] = { args->socket_dir, dirname(rpc_socket),
+		rte_eal_get_runtime_dir(), NULL };
+	const char *const files[] = { args->init_conf, NULL };
+	const struct weir_sandbox_cfg cfg = {
+		.drop_caps = args->drop_caps,
+		.keep_caps = args->keep_caps,
+		.seccomp = args->seccomp,
+		.landlock = args->landlock,
+		.folders = args->nb_folders > 0 ? args->folders : NULL,
+		.own_dirs = dirs,
+		.own_files = files,
+	};
+	int rc;
+
+	rc = rpc_socket == NULL ? -ENOMEM : weir_sandbox_enter(&cfg);
+	free(rpc_socket);
+	if (rc < 0)
+		weir_log(app, ERR, "cannot enter the sandbox: %s", rte_strerror(-rc));
+	return rc;
+}
+
 static int WEIR_ON_CONTROL
 app_start(const struct args *args)
 {
@@ -143,10 +171,15 @@ app_start(const struct args *args)
 		weir_log(app, ERR, "RPC socket %s: %s", args->rpc_socket, rte_strerror(-rc));
 		goto no_server;
 	}
+	rc = app_sandbox_enter(args);
+	if (rc < 0)
+		goto no_sandbox;
 	weir_log(app, NOTICE, "ready with %u workers, RPC socket %s", weir_workers_count(),
 			args->rpc_socket);
 	return 0;
 
+no_sandbox:
+	weir_rpc_server_stop();
 no_server:
 	weir_devices_fini();
 no_devices:

@@ -25,6 +25,8 @@
 #include <rte_common.h>
 #include <rte_errno.h>
 
+#include "weir_sandbox.h"
+
 #include "aio.h"
 
 #define AIO_CREATE_MS 10000
@@ -122,6 +124,9 @@ root_open(struct aio_fs *fs)
 			statx(fs->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
 					&sx) < 0)
 		return -errno;
+	fs->outside = weir_sandbox_folder_check(fs->root_fd) == -EACCES;
+	if (fs->outside)
+		return -EACCES;
 	fs->root_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
 	fs->root_ino = sx.stx_ino;
 	fs->root_mount = sx.stx_mnt_id;
@@ -133,7 +138,9 @@ root_open(struct aio_fs *fs)
 			handles = aio_local_types[i].handles;
 		}
 	}
-	if (handles && fs->handles == AIO_HANDLES_AUTO)
+	/* Landlock must find the way from a file up to the folder: only memory never forgets it. */
+	if (handles && fs->handles == AIO_HANDLES_AUTO &&
+			(fs->in_memory || !weir_sandbox_has_landlock()))
 		root_probe_handles(fs);
 	fs->uring = fs->local && fs->uring && aio_ring_probe();
 	return 0;
@@ -252,7 +259,8 @@ root_done(struct weir_job *job)
 		weir_fsdev_created(dev, 0, NULL);
 		return;
 	}
-	weir_fsdev_created(dev, fs->rc, "%s: %s", rte_strerror(-fs->rc), fs->root_path);
+	weir_fsdev_created(dev, fs->rc, "%s: %s%s", rte_strerror(-fs->rc), fs->root_path,
+			fs->outside ? " is in no folder that --allow-folder names" : "");
 	fs_free(fs);
 }
 

@@ -137,6 +137,7 @@ struct aio_fs {
 	struct weir_job job;
 	struct weir_timer timer;
 	char *root_path;
+	bool outside; /**< of the folders that may be served */
 	int rc;
 };
 
