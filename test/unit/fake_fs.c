@@ -3,6 +3,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,9 +20,23 @@ struct fake_file {
 	uint32_t type;
 };
 
+static struct weir_fsdev_ops fake_ops;
+static weir_fsop_fn fake_absent[WEIR_NB_FSOPS];
+
+void
+fake_without(enum weir_fsop op)
+{
+	fake_absent[op] = fake_ops.op[op];
+	fake_ops.op[op] = NULL;
+}
+
 void
 fake_clear(void)
 {
+	for (unsigned int i = 0; i < WEIR_NB_FSOPS; i++)
+		if (fake_absent[i] != NULL)
+			fake_ops.op[i] = fake_absent[i];
+	memset(fake_absent, 0, sizeof(fake_absent));
 	fake.hold = fake.hold_release = fake.hold_fence = false;
 	fake.quiet = fake.no_node = fake.set_res = fake.fail_list = false;
 	fake.res = 0;
@@ -131,7 +146,7 @@ fake_open(struct weir_channel *chan, struct weir_fsreq *req)
 	struct fake_file *file = weir_file_priv(req->file);
 	int rc = 0;
 
-	if (req->op == WEIR_FSOP_CREATE)
+	if (req->op == WEIR_FSOP_CREATE || req->op == WEIR_FSOP_TMPFILE)
 		rc = fake_make(chan, req);
 	if (rc < 0)
 		return rc;
@@ -173,6 +188,40 @@ static int
 fake_write(struct weir_fsreq *req)
 {
 	return (int)weir_iov_read(&req->iov, fake.data, req->in.io.len);
+}
+
+static int
+fake_xattr(struct weir_fsreq *req, const char *bytes, uint32_t len)
+{
+	if ((req->flags & WEIR_FSREQ_SIZE) != 0)
+		return (int)len;
+	return req->in.io.len < len ? -ERANGE : (int)weir_iov_write(&req->iov, bytes, len);
+}
+
+static int
+fake_ioctl(struct weir_fsreq *req)
+{
+	req->out.ioctl.iflags = 0x12345678;
+	req->out.ioctl.fsxattr = (struct weir_fsxattr){ 1, 2, 3, 4, 5 };
+	return 0;
+}
+
+static int
+fake_statx(struct weir_fsreq *req)
+{
+	struct weir_statx *stat = &req->out.statx.stat;
+
+	*stat = (struct weir_statx){
+		.btime = -7,
+		.btime_ns = UINT32_MAX,
+		.has_btime = (req->in.statx.mask & STATX_BTIME) != 0,
+		.attributes = 0xff,
+		.attributes_mask = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND,
+	};
+	fake_attr(&stat->attr, req->node);
+	stat->attr.rdev = 0x34512367;
+	req->out.statx.valid_ns = 3000000002;
+	return 0;
 }
 
 static int WEIR_ON_WORKER
@@ -222,8 +271,15 @@ fake_note_file(const struct weir_fsreq *req)
 {
 	const struct fake_file *file;
 	bool fresh = req->op == WEIR_FSOP_OPEN || req->op == WEIR_FSOP_OPENDIR ||
-			req->op == WEIR_FSOP_CREATE;
+			req->op == WEIR_FSOP_CREATE || req->op == WEIR_FSOP_TMPFILE;
 
+	if (req->newfile != NULL) {
+		fake.last.has_newfile = true;
+		fake.last.newfile_flags = req->newfile->flags;
+		file = weir_file_priv(req->newfile);
+		if (file->magic != FAKE_MAGIC || file->type != req->newnode->type)
+			fake.bad_private++;
+	}
 	if (req->file == NULL)
 		return;
 	fake.last.has_file = true;
@@ -249,6 +305,7 @@ fake_note(const struct weir_fsreq *req)
 	if (req->newname != NULL)
 		snprintf(last->newname, sizeof(last->newname), "%s", req->newname);
 	last->iov_left = req->iov.left;
+	last->in = req->in;
 	if (req->op == WEIR_FSOP_SETATTR) {
 		last->setattr_valid = req->in.setattr.valid;
 		last->setattr = req->in.setattr.attr;
@@ -286,6 +343,7 @@ fake_carry_out(struct weir_channel *chan, struct weir_fsreq *req)
 		return fake_link(chan, req);
 	case WEIR_FSOP_OPEN:
 	case WEIR_FSOP_CREATE:
+	case WEIR_FSOP_TMPFILE:
 	case WEIR_FSOP_OPENDIR:
 		return fake_open(chan, req);
 	case WEIR_FSOP_RELEASE:
@@ -299,6 +357,25 @@ fake_carry_out(struct weir_channel *chan, struct weir_fsreq *req)
 		return fake_readdir(chan, req);
 	case WEIR_FSOP_STATFS:
 		req->out.statfs = (struct weir_statfs){ 1, 2, 3, 4, 5, 6, 7, 8 };
+		return 0;
+	case WEIR_FSOP_STATX:
+		return fake_statx(req);
+	case WEIR_FSOP_GETXATTR:
+		return fake_xattr(req, FAKE_VALUE, sizeof(FAKE_VALUE) - 1);
+	case WEIR_FSOP_LISTXATTR:
+		return fake_xattr(req, FAKE_LIST, sizeof(FAKE_LIST));
+	case WEIR_FSOP_SETXATTR:
+		weir_iov_read(&req->iov, fake.data, req->in.io.len);
+		return 0;
+	case WEIR_FSOP_LSEEK:
+		req->out.off = req->in.lseek.off + 11;
+		return 0;
+	case WEIR_FSOP_COPY_FILE_RANGE:
+		return (int)req->in.io.len;
+	case WEIR_FSOP_IOCTL:
+		return fake_ioctl(req);
+	case WEIR_FSOP_GETLK:
+		req->out.lock = (struct weir_lock){ 1, 2, 3, 4, F_WRLCK, 5, 6 };
 		return 0;
 	default:
 		return 0;
@@ -409,7 +486,7 @@ fake_destroy(struct weir_fsdev *dev)
 {
 }
 
-static const struct weir_fsdev_ops fake_ops = {
+static struct weir_fsdev_ops fake_ops = {
 	.create = fake_create,
 	.destroy = fake_destroy,
 	.detach = fake_detach,
@@ -438,6 +515,19 @@ static const struct weir_fsdev_ops fake_ops = {
 		[WEIR_FSOP_RELEASEDIR] = fake_verb,
 		[WEIR_FSOP_FSYNCDIR] = fake_verb,
 		[WEIR_FSOP_ACCESS] = fake_verb,
+		[WEIR_FSOP_TMPFILE] = fake_verb,
+		[WEIR_FSOP_STATX] = fake_verb,
+		[WEIR_FSOP_GETXATTR] = fake_verb,
+		[WEIR_FSOP_SETXATTR] = fake_verb,
+		[WEIR_FSOP_LISTXATTR] = fake_verb,
+		[WEIR_FSOP_REMOVEXATTR] = fake_verb,
+		[WEIR_FSOP_FALLOCATE] = fake_verb,
+		[WEIR_FSOP_LSEEK] = fake_verb,
+		[WEIR_FSOP_COPY_FILE_RANGE] = fake_verb,
+		[WEIR_FSOP_SYNCFS] = fake_verb,
+		[WEIR_FSOP_IOCTL] = fake_verb,
+		[WEIR_FSOP_GETLK] = fake_verb,
+		[WEIR_FSOP_SETLK] = fake_verb,
 	},
 };
 

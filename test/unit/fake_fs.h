@@ -20,6 +20,8 @@
 #define FAKE_MAX_READAHEAD (64u * 1024)
 #define FAKE_MAX_HELD      16
 #define FAKE_TARGET        "../where/it/leads"
+#define FAKE_VALUE         "seven bytes and more" /* of every extended attribute */
+#define FAKE_LIST          "user.a\0user.b" /* of attributes, the last NUL included */
 
 /* What the last verb was asked. */
 struct fake_call {
@@ -37,6 +39,9 @@ struct fake_call {
 	uint32_t rename_flags, mask;
 	uint64_t off;
 	uint32_t len, io_flags;
+	bool has_newfile;
+	uint32_t newfile_flags;
+	typeof(((struct weir_fsreq *)NULL)->in) in; /* as it came */
 };
 
 /* Touched on workers, and by a test while they have nothing to do. */
@@ -70,6 +75,9 @@ extern struct fake fake;
 /* Carries out what is held. Call it on the worker that it was submitted on. */
 void fake_go_on(void);
 void fake_fence(void);
+
+/* The driver is one that does not have the verb, until fake_clear(). */
+void fake_without(enum weir_fsop op);
 
 /* Forgets calls and settings; not what is open or held. */
 void fake_clear(void);
