@@ -37,6 +37,13 @@ def plan(tag, checks, words='', label=None):
     return f"enter {tag} '{words}'\n{rows}leave\n"
 
 
+def kernel_mount(port, mount_port, path):
+    """Words for mount: the guest's own client, with what it does by default."""
+    host = vm.HostLoopback.ADDRESS
+    return (f'-i -t nfs -o vers=3,proto=tcp,port={port},mountport={mount_port},mountproto=tcp,'
+            f'nolock,addr={host} {host}:{path}')
+
+
 def new_out():
     return tempfile.mkdtemp(prefix='weir-out-')
 

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from checks import Host, names, new_out, plan, run_guest, source_tree
+from checks import Host, kernel_mount, names, new_out, plan, run_guest, source_tree
 import ganesha
 import kernel
 import vm
@@ -111,13 +111,6 @@ class Carrier(threading.Thread):
                 said = 'the other guest is gone'
             if os.path.isdir(self.guests[1 - turn % 2].out):
                 self.guests[1 - turn % 2].write(f'turn-{turn}', said)
-
-
-def kernel_mount(port, mount_port, path):
-    """Words for mount: the guest's own client, with what it does by default."""
-    host = vm.HostLoopback.ADDRESS
-    return (f'-i -t nfs -o vers=3,proto=tcp,port={port},mountport={mount_port},mountproto=tcp,'
-            f'nolock,addr={host} {host}:{path}')
 
 
 @pytest.fixture(scope='module')

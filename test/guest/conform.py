@@ -1,0 +1,337 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 the weir authors
+"""Runs weir-conform in a guest on mounted directories of all kinds, and compares with the table of
+doc/conformance.md.
+
+    conform.py [--only PATTERN] [--param NAME=VALUE]... MOUNT...
+    conform.py --update [--reason TEXT]
+
+A MOUNT is aio:FOLDER, mem, nfs:FOLDER (weir's NFS client, of a nfs-ganesha that serves the folder),
+or for comparison virtiofsd:FOLDER (QEMU's in C), linux-nfs:FOLDER (the guest's own client), tmpfs
+(the guest's own). FOLDER is one of the host, and is left as it was found. Prints what does not
+pass. --param goes to weir's fsdev_aio_create, fsdev_mem_create or fsdev_nfs_create. --update runs
+all columns of the table and writes it anew, with TEXT as the reason of rows that are new.
+"""
+
+import argparse
+import contextlib
+import fnmatch
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+
+from checks import HERE, kernel_mount, new_out
+import ganesha
+import vm
+import weirtest
+
+PROGRAM = os.path.join(weirtest.BUILD, 'test', 'guest', 'conformance', 'weir-conform')
+DOCUMENT = os.path.join(weirtest.ROOT, 'doc', 'conformance.md')
+VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
+# As much as it can: locks, attributes, and the capability that trusted.* takes.
+VIRTIOFSD_OPTIONS = ('sandbox=chroot,xattr,posix_acl,flock,posix_lock,allow_direct_io,'
+                     'modcaps=+sys_admin')
+
+# Columns of the table in the order of the document; {ext4} and {tmpfs} are folders of the host.
+COLUMNS = {
+    'aio, ext4': 'aio:{ext4}/aio',
+    'virtiofsd, ext4': 'virtiofsd:{ext4}/virtiofsd',
+    'aio, tmpfs': 'aio:{tmpfs}',
+    'mem': 'mem',
+    'nfs': 'nfs:{ext4}/nfs',
+    'Linux NFS': 'linux-nfs:{ext4}/nfs',
+    'tmpfs': 'tmpfs',
+}
+# Which guest has which, so that both take about as long.
+GUESTS = (('aio, ext4', 'aio, tmpfs', 'mem', 'tmpfs'), ('virtiofsd, ext4', 'nfs', 'Linux NFS'))
+# What weir must not fail unless the other fails it.
+PEERS = {'aio, ext4': 'virtiofsd, ext4', 'nfs': 'Linux NFS'}
+# How the reason of a row begins that is an exception to this.
+EXCEPTION = 'Exception:'
+
+WORDS = {'ok': '-', 'FAIL': 'fails', 'skip': 'skips'}
+TIMEOUT = 400
+
+
+class Results:
+    """What weir-conform said of a mount: check to word (of WORDS) and text."""
+
+    def __init__(self, text):
+        self.lines = {}
+        self.is_complete = False
+        for line in (text or '').splitlines():
+            match = re.match(r'(ok|FAIL|skip) (\S+?)(?:: (.*))?$', line)
+            if match:
+                self.lines[match[2]] = (WORDS[match[1]], match[3] or '')
+            self.is_complete |= bool(re.match(r'\d+ passed, \d+ failed', line))
+
+    def word(self, check):
+        """What became of the check; of one that has not run, None."""
+        return self.lines.get(check, (None, ''))[0]
+
+    def count(self, word):
+        return sum(w == word for w, _ in self.lines.values())
+
+
+def all_checks():
+    """Their names, in the order in which they run."""
+    out = subprocess.run([PROGRAM, '--list'], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return out.split()
+
+
+@contextlib.contextmanager
+def ext4(megabytes=600):
+    """A new ext4 file system, mounted in a folder of the host's."""
+    with tempfile.TemporaryDirectory(prefix='weir-ext4-', dir=weirtest.BUILD) as work:
+        image, folder = f'{work}/image', f'{work}/mnt'
+        os.mkdir(folder)
+        with open(image, 'wb') as f:
+            f.truncate(megabytes << 20)
+        subprocess.run(['/usr/sbin/mke2fs', '-q', '-t', 'ext4', '-b', '4096', image], check=True)
+        subprocess.run(['mount', '-o', 'loop', image, folder], check=True)
+        try:
+            yield folder
+        finally:
+            # A server that was told to end may take a moment to let go of it.
+            subprocess.run(['umount', '-l', folder], check=True)
+
+
+@contextlib.contextmanager
+def folders():
+    """The folders of COLUMNS, new: what to put for {ext4} and {tmpfs}."""
+    with ext4() as on_disk, tempfile.TemporaryDirectory(prefix='weir-', dir='/dev/shm') as on_tmpfs:
+        for path in (on_disk, on_tmpfs, *(f'{on_disk}/{n}' for n in ('aio', 'virtiofsd', 'nfs'))):
+            os.makedirs(path, exist_ok=True)
+            os.chmod(path, 0o755)
+        yield {'ext4': on_disk, 'tmpfs': on_tmpfs}
+
+
+class Servers(contextlib.ExitStack):
+    """Weir, and whatever else serves mounts; all end together."""
+
+    def __init__(self, params=None):
+        super().__init__()
+        self.params = params or {}
+        self.weir = None
+        self.exports = {}
+        self.count = 0
+
+    def device(self, spec):
+        """Starts what serves the mount; returns a device or None, a tag, and words for enter."""
+        kind, _, folder = spec.partition(':')
+        self.count += 1
+        tag = f'{kind}{self.count}'
+        if kind == 'tmpfs':
+            return None, tag, '-t tmpfs tmpfs'
+        if kind == 'linux-nfs':
+            server = self.export(folder)
+            words = kernel_mount(server.port, server.mount_port, '/export')
+            return vm.HostLoopback(), tag, words
+        path = self.virtiofsd(folder) if kind == 'virtiofsd' else self.fsdev(kind, folder, tag)
+        return vm.Device(tag, path, ring=256), tag, ''
+
+    def export(self, folder):
+        """A nfs-ganesha for the folder."""
+        if folder not in self.exports:
+            self.exports[folder] = self.enter_context(ganesha.Ganesha(folder))
+        return self.exports[folder]
+
+    def fsdev(self, kind, folder, tag):
+        """A file system of weir; returns the socket of a device of it."""
+        params = {'aio': lambda: {'root_path': folder}, 'mem': dict,
+                  'nfs': lambda: self.export(folder).params()}[kind]()
+        if self.weir is None:
+            self.weir = self.enter_context(weirtest.Weir())
+            self.weir.start_transport()
+        self.weir.rpc(f'fsdev_{kind}_create', name=tag, **params, **self.params)
+        return self.weir.add_device(tag, tag, queues=2)
+
+    def virtiofsd(self, folder):
+        work = self.enter_context(tempfile.TemporaryDirectory(prefix='weir-peer-'))
+        path = f'{work}/sock'
+        with open(f'{work}/log', 'wb') as log:
+            command = [VIRTIOFSD, f'--socket-path={path}', '-f', '-o', f'source={folder}',
+                       '-o', VIRTIOFSD_OPTIONS]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.callback(process.wait)
+        self.callback(process.kill)
+        weirtest.wait_until(lambda: 'Waiting for vhost-user' in self.text_of(f'{work}/log'), 10,
+                            'virtiofsd')
+        return path
+
+    @staticmethod
+    def text_of(path):
+        with open(path, encoding='utf-8', errors='replace') as f:
+            return f.read()
+
+
+def guest_script(mounts, options):
+    """Script text for mounts, (name of the output, tag, words) each."""
+    text = ['. /out/lib.sh\n', 'cp /out/weir-conform /run/bin/\n', 'ulimit -n 4096\n',
+            # A check that hangs is a failure of its own, and no reason to stop.
+            'echo 0 >/proc/sys/kernel/hung_task_timeout_secs\n']
+    if any('nfs' in words for _, _, words in mounts):
+        text.append('forward_up; modprobe nfsv3\n')
+    for name, tag, words in mounts:
+        text.append(f"enter {tag} '{words}' && weir-conform {options} $MNT >/out/{name} 2>&1\n")
+    return ''.join(text) + 'exit 0\n'
+
+
+def run_guest(specs, mounts, options=''):
+    """Boots a guest with these mounts, which are what Servers.device() made of specs: Results."""
+    out = new_out()
+    error = None
+    named = [(f'said-{n}', tag, words) for n, (_, tag, words) in enumerate(mounts)]
+    try:
+        with vm.Guest(out, [device for device, _, _ in mounts if device]) as guest:
+            guest.start(guest_script(named, options), [PROGRAM, f'{HERE}/lib.sh'])
+            guest.wait(TIMEOUT)
+    except vm.GuestError as e:
+        error = e
+    said = [guest.read(name) for name, _, _ in named]
+    shutil.rmtree(out, ignore_errors=True)
+    results = [Results(text) for text in said]
+    for spec, text, result in zip(specs, said, results):
+        if not result.is_complete:
+            print(f'{spec}: not complete: {(text or "")[-300:]}\n{error or ""}', file=sys.stderr)
+    return results
+
+
+def run_columns():
+    """All columns, two guests at once: column to Results."""
+    results = {}
+
+    def work(columns, mounts):
+        results.update(zip(columns, run_guest(columns, mounts)))
+
+    with folders() as places, Servers() as servers:
+        threads = [threading.Thread(target=work, args=(columns, [
+            servers.device(COLUMNS[c].format(**places)) for c in columns])) for columns in GUESTS]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return results
+
+
+class Table:
+    """The rows of the document: pattern of checks to what becomes of them, and the reason."""
+
+    ROW = re.compile(r'^\| `([\w.*-]+)` \|(.*)\|$', re.MULTILINE)
+    COUNT = re.compile(r'^\| (passes|fails|skips) \|(.*)\|$', re.MULTILINE)
+
+    def __init__(self, text):
+        self.rows, self.counts = {}, {}
+        for pattern, rest in self.ROW.findall(text):
+            *cells, why = [cell.strip() for cell in rest.split('|')]
+            self.rows[pattern] = (dict(zip(COLUMNS, cells)), why)
+        for word, rest in self.COUNT.findall(text):
+            self.counts[word] = [int(cell) for cell in rest.split('|')]
+
+    @classmethod
+    def of_document(cls):
+        with open(DOCUMENT, encoding='utf-8') as f:
+            return cls(f.read())
+
+    def row_of(self, check):
+        """What is said of a check: cells and reason."""
+        for pattern, row in self.rows.items():
+            if fnmatch.fnmatchcase(check, pattern):
+                return row
+        return {column: '-' for column in COLUMNS}, ''
+
+
+def count_rows(results):
+    """Cells of the rows that count."""
+    return {name: [results[c].count(word) for c in COLUMNS]
+            for name, word in (('passes', '-'), ('fails', 'fails'), ('skips', 'skips'))}
+
+
+def group(checks, cells):
+    """Rows: a table of checks that all have the same fate is one row."""
+    rows = {}
+    families = {}
+    for check in checks:
+        families.setdefault(re.sub(r'^(\w+\.\w+\.(?:\w+\.)?).*$', r'\1*', check), []).append(check)
+    for pattern, members in families.items():
+        fates = {tuple(cells[c].items()) for c in members}
+        if len(fates) == 1 and len(members) > 1:
+            rows[pattern] = cells[members[0]]
+        else:
+            rows.update({c: cells[c] for c in members})
+    return {p: row for p, row in rows.items() if set(row.values()) != {'-'}}
+
+
+def write_table(results, new_reason):
+    """Puts what came into the document; reasons stay with their checks."""
+    old = Table.of_document()
+    checks = all_checks()
+    cells = {check: {c: results[c].word(check) or '?' for c in COLUMNS} for check in checks}
+    head = '| {} | ' + ' | '.join(COLUMNS) + ' |{}\n' + '|---' * (len(COLUMNS) + 1) + '|{}\n'
+    counts = head.format('checks', '', '')
+    for name, numbers in count_rows(results).items():
+        counts += f'| {name} | ' + ' | '.join(map(str, numbers)) + ' |\n'
+    rows = head.format('check', ' why |', '---|')
+    for pattern, row in group(checks, cells).items():
+        why = next((w for w in (old.row_of(c)[1] for c in checks if fnmatch.fnmatchcase(c, pattern))
+                    if w), new_reason)
+        rows += f'| `{pattern}` | ' + ' | '.join(row.values()) + f' | {why} |\n'
+    with open(DOCUMENT, encoding='utf-8') as f:
+        text = f.read()
+    for name, table in (('counts', counts), ('differences', rows)):
+        text = re.sub(rf'(<!-- {name} -->\n).*?(<!-- end -->)',
+                      lambda m, t=table: f'{m[1]}\n{t}\n{m[2]}', text, flags=re.DOTALL)
+    with open(DOCUMENT, 'w', encoding='utf-8') as f:
+        f.write(text)
+
+
+def broken_rule(results):
+    """Checks that weir does not pass and its peer does: (column, check) each."""
+    return [(ours, check) for ours, peer in PEERS.items() for check in all_checks()
+            if results[ours].word(check) != '-' and results[peer].word(check) == '-']
+
+
+def param_arg(text):
+    name, _, value = text.partition('=')
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--only', metavar='PATTERN', help="as 'rename.*'")
+    parser.add_argument('--param', action='append', default=[], type=param_arg,
+                        metavar='NAME=VALUE')
+    parser.add_argument('--update', action='store_true')
+    parser.add_argument('--reason', default='?')
+    parser.add_argument('mounts', nargs='*', metavar='MOUNT')
+    args = parser.parse_args()
+    if args.update:
+        results = run_columns()
+        write_table(results, args.reason)
+        for column, check in broken_rule(results):
+            print(f'{column}: {check}: its peer passes')
+    else:
+        with Servers(dict(args.param)) as servers:
+            options = f"--only '{args.only}'" if args.only else ''
+            mounts = [servers.device(spec) for spec in args.mounts]
+            results = dict(zip(args.mounts, run_guest(args.mounts, mounts, options)))
+    for mount, result in results.items():
+        print(f'{mount}: {len(result.lines)} checks')
+        for check, (word, text) in result.lines.items():
+            if word != '-':
+                print(f'{word} {check}: {text}')
+    return 0 if all(r.is_complete for r in results.values()) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
