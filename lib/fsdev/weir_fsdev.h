@@ -133,6 +133,8 @@ struct weir_file {
 /** Who asks. Names are host ids after any mapping. */
 struct weir_cred {
 	uint32_t uid, gid, pid;
+	uint32_t group; /**< has_group: one more that the caller is in, that of the directory */
+	bool has_group; /**< only what makes a name has one */
 };
 
 /**
@@ -227,7 +229,12 @@ struct weir_fsreq {
 			uint32_t mode; /**< type and bits before the umask */
 			uint32_t umask;
 			uint32_t rdev;
-		} create; /**< CREATE, TMPFILE, MKNOD, MKDIR */
+			/** What label_name is to say of the new file; NULL: nothing. Good while the
+			 * request is. */
+			const char *label_name; /**< "security.", then 1 to 246 bytes */
+			const void *label;
+			uint32_t label_len; /**< bytes, 1 to 4096 */
+		} create; /**< CREATE, TMPFILE, MKNOD, MKDIR; SYMLINK: label alone */
 		struct {
 			uint32_t flags; /**< RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT */
 		} rename;
@@ -325,6 +332,7 @@ struct weir_fsdev_limits {
 	bool posix_acl; /**< ACLs are kept, and new files inherit them; umask is the driver's */
 	bool posix_locks; /**< GETLK and SETLK without WEIR_LOCK_FLOCK */
 	bool flock_locks; /**< SETLK with WEIR_LOCK_FLOCK */
+	bool security_ctx; /**< what makes a file gives it a label with it */
 };
 
 /** @name Management, on control

@@ -7,8 +7,8 @@
 
 #include "fuse.h"
 
-/* The longest arguments: SYMLINK's name and target. */
-#define FUSE_ARG_MAX (FUSE_NAME_MAX + 1 + FUSE_TARGET_MAX + 1)
+/* The longest arguments: SYMLINK's name, target and extensions. */
+#define FUSE_ARG_MAX (FUSE_NAME_MAX + 1 + FUSE_TARGET_MAX + 1 + FUSE_EXT_MAX)
 
 struct rte_mempool *fuse_arg_pool;
 
@@ -55,7 +55,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.undo = fuse_entry_undo,
 			.nb_names = 2,
 			REPLY_MIN(fuse_entry_out),
-			.flags = FUSE_OP_DIR | FUSE_OP_TARGET },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_TARGET },
 	[FUSE_MKNOD] = { .name = "MKNOD",
 			.start = fuse_mknod,
 			.reply = fuse_entry_reply,
@@ -63,7 +63,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_mknod_in),
 			.nb_names = 1,
 			REPLY_MIN(fuse_entry_out),
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR },
 	[FUSE_MKDIR] = { .name = "MKDIR",
 			.start = fuse_mkdir,
 			.reply = fuse_entry_reply,
@@ -71,7 +71,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_mkdir_in),
 			.nb_names = 1,
 			REPLY_MIN(fuse_entry_out),
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR },
 	[FUSE_UNLINK] = { .name = "UNLINK",
 			.start = fuse_unlink,
 			.nb_names = 1,
@@ -196,7 +196,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_create_in),
 			.nb_names = 1,
 			.reply_min = sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out),
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR },
 	[FUSE_INTERRUPT] = { .name = "INTERRUPT",
 			.start = fuse_interrupt,
 			ARGS(fuse_interrupt_in),
@@ -253,7 +253,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_create_in),
 			.nb_names = 1,
 			.reply_min = sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out),
-			.flags = FUSE_OP_DIR | FUSE_OP_ANY_NAME },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_ANY_NAME },
 	[FUSE_STATX] = { .name = "STATX",
 			.start = fuse_statx,
 			.reply = fuse_statx_reply,
@@ -379,11 +379,12 @@ fuse_check_target(size_t len)
 	return len > FUSE_TARGET_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* The names are all that is left of the arguments: left bytes at p. */
+/* The names, at p, where left bytes are. Returns how many are theirs, or -errno. */
 static int WEIR_ON_WORKER
 fuse_take_names(struct weir_fuse_req *req, const char *p, size_t left)
 {
 	const char *names[2] = { NULL, NULL };
+	const char *const first = p;
 	size_t len;
 	int rc;
 
@@ -401,11 +402,9 @@ fuse_take_names(struct weir_fuse_req *req, const char *p, size_t left)
 		p += len + 1;
 		left -= len + 1;
 	}
-	if (left != 0)
-		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
 	req->io.name = names[0];
 	req->io.newname = names[1];
-	return 0;
+	return (int)(p - first);
 }
 
 /* Bytes of names that can be right; longer ones are too long, whatever they are. */
@@ -447,15 +446,66 @@ fuse_take_setxattr(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
 	return 0;
 }
 
-/* Copies the arguments, left bytes from in on, into the request: nothing is read twice. */
+/* Copies n bytes into the request: nothing is read twice. -EAGAIN: there is no room now. */
 static int WEIR_ON_WORKER
-fuse_take_args(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
+fuse_copy_args(struct weir_fuse_req *req, struct weir_iov *in, size_t n)
+{
+	if (n > sizeof(req->arg_inline) && rte_mempool_get(fuse_arg_pool, &req->arg) < 0) {
+		req->arg = req->arg_inline;
+		return -EAGAIN;
+	}
+	/* The guest may take memory away, but only its own copy gets shorter by that. */
+	weir_iov_read(in, req->arg, n);
+	return 0;
+}
+
+/*
+ * Takes the arguments of what makes a file: left bytes, the last ext of them extensions. Guests that
+ * do not count extensions have at most a security context: what is behind the names is one.
+ */
+static int WEIR_ON_WORKER
+fuse_take_making(struct weir_fuse_req *req, struct weir_iov *in, size_t left, size_t ext)
+{
+	const bool labels = (atomic_load_explicit(&req->sess->shared->flags, memory_order_relaxed) &
+					    FUSE_SECURITY_CTX) != 0;
+	const struct fuse_op *op = req->op;
+	const uint8_t *arg;
+	size_t n = left - ext;
+	int rc;
+
+	if (n < op->arg_min)
+		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	if (n > op->arg_max + fuse_names_max(op) + (labels && ext == 0 ? FUSE_EXT_MAX : 0))
+		return fuse_fail(req, FUSE_FAULT_NAME, -ENAMETOOLONG);
+	if (ext > FUSE_EXT_MAX)
+		return fuse_fail(req, FUSE_FAULT_EXT, -EINVAL);
+	rc = fuse_copy_args(req, in, left);
+	if (rc < 0)
+		return rc;
+	arg = req->arg;
+	rc = fuse_take_names(req, (const char *)arg + op->arg_max, n - op->arg_max);
+	if (rc < 0)
+		return rc;
+	n -= op->arg_max + (size_t)rc;
+	if (n > 0 && (!labels || ext > 0))
+		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	return ext + n == 0 ? 0 : fuse_take_ext(req, arg + left - ext - n, ext + n);
+}
+
+/* Takes the arguments, left bytes from in on, the last ext of which are extensions. */
+static int WEIR_ON_WORKER
+fuse_take_args(struct weir_fuse_req *req, struct weir_iov *in, size_t left, size_t ext)
 {
 	const struct fuse_op *op = req->op;
-	size_t n = left;
+	size_t n;
+	int rc;
 
+	if ((op->flags & FUSE_OP_MAKES) != 0)
+		return fuse_take_making(req, in, left, ext);
+	left -= ext;
 	if (left < op->arg_min)
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	n = left;
 	if ((op->flags & FUSE_OP_PAYLOAD) != 0) {
 		if (op->nb_names > 0)
 			return fuse_take_setxattr(req, in, left);
@@ -464,16 +514,17 @@ fuse_take_args(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
 		return op->nb_names > 0 ? fuse_fail(req, FUSE_FAULT_NAME, -ENAMETOOLONG) :
 					  fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
 
-	if (n > sizeof(req->arg_inline) && rte_mempool_get(fuse_arg_pool, &req->arg) < 0) {
-		req->arg = req->arg_inline;
-		return -EAGAIN;
-	}
-	/* The guest may take memory away, but only its own copy gets shorter by that. */
-	weir_iov_read(in, req->arg, n);
+	rc = fuse_copy_args(req, in, n);
+	if (rc < 0)
+		return rc;
 	if (n < op->arg_max)
 		memset((uint8_t *)req->arg + n, 0, op->arg_max - n);
-	return fuse_take_names(req, (const char *)req->arg + op->arg_max,
-			op->nb_names > 0 ? n - op->arg_max : 0);
+	if (op->nb_names == 0)
+		return 0;
+	rc = fuse_take_names(req, (const char *)req->arg + op->arg_max, n - op->arg_max);
+	if (rc >= 0 && (size_t)rc < n - op->arg_max)
+		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	return RTE_MIN(rc, 0);
 }
 
 int WEIR_ON_WORKER
@@ -535,7 +586,7 @@ weir_fuse_submit(struct weir_fuse_session *sess, struct weir_fuse_req *req)
 	left = in.left;
 	rc = fuse_check_header(req, &head, left);
 	if (rc == 0)
-		rc = fuse_take_args(req, &in, left - head.total_extlen * 8u);
+		rc = fuse_take_args(req, &in, left, head.total_extlen * 8u);
 	if (rc == 0)
 		rc = fuse_resolve(req);
 	if (rc == 0) {

@@ -41,6 +41,7 @@ enum fuse_fault {
 	FUSE_FAULT_UNMOUNTED, /* before INIT, after DESTROY */
 	FUSE_FAULT_ARGS, /* length or values of arguments */
 	FUSE_FAULT_NAME, /* not terminated, empty, with '/', "." or ".." */
+	FUSE_FAULT_EXT, /* extensions that are none */
 	FUSE_FAULT_ROOM, /* no room for the answer */
 	FUSE_FAULT_NODE, /* stale or forged nodeid */
 	FUSE_FAULT_FILE, /* stale or forged fh */
@@ -185,6 +186,7 @@ enum fuse_req_state {
 #define FUSE_OP_DOTS     (1u << 7) /* the name may be "." or ".." */
 #define FUSE_OP_TARGET   (1u << 8) /* the second name is a path */
 #define FUSE_OP_ANY_NAME (1u << 9) /* the name is of no directory's entry: it may be any bytes */
+#define FUSE_OP_MAKES    (1u << 10) /* a file: extensions may follow the names */
 
 /* One operation: what is checked before start() runs, and what follows the backend. */
 struct fuse_op {
@@ -237,6 +239,12 @@ int WEIR_ON_WORKER fuse_use_node(struct weir_fuse_req *req);
 int WEIR_ON_WORKER fuse_use_file(struct weir_fuse_req *req, uint64_t fh, bool dir);
 /* Goes on with a request that waited for a reset. */
 void WEIR_ON_WORKER fuse_restart(struct weir_fuse_req *req);
+
+/* ext.c */
+/* Bytes of extensions at most: a security context and a group. */
+#define FUSE_EXT_MAX 4608u
+/* Takes len bytes of extensions into req, which borrows them. 0; -EINVAL, counted. */
+int WEIR_ON_WORKER fuse_take_ext(struct weir_fuse_req *req, const uint8_t *ext, size_t len);
 
 /* reply.c */
 /* Submits req->io as a verb. Always returns 0. */

@@ -74,24 +74,27 @@ enum fuse_opcode {
 };
 
 /* INIT flags; those of bit 32 and above travel in flags2. */
-#define FUSE_ASYNC_READ       (1ULL << 0)
-#define FUSE_POSIX_LOCKS      (1ULL << 1)
-#define FUSE_ATOMIC_O_TRUNC   (1ULL << 3)
-#define FUSE_EXPORT_SUPPORT   (1ULL << 4)
-#define FUSE_BIG_WRITES       (1ULL << 5)
-#define FUSE_DONT_MASK        (1ULL << 6)
-#define FUSE_FLOCK_LOCKS      (1ULL << 10)
-#define FUSE_HAS_IOCTL_DIR    (1ULL << 11)
-#define FUSE_AUTO_INVAL_DATA  (1ULL << 12)
-#define FUSE_DO_READDIRPLUS   (1ULL << 13)
-#define FUSE_READDIRPLUS_AUTO (1ULL << 14)
-#define FUSE_ASYNC_DIO        (1ULL << 15)
-#define FUSE_PARALLEL_DIROPS  (1ULL << 18)
-#define FUSE_HANDLE_KILLPRIV  (1ULL << 19)
-#define FUSE_POSIX_ACL        (1ULL << 20)
-#define FUSE_MAX_PAGES        (1ULL << 22)
-#define FUSE_SETXATTR_EXT     (1ULL << 29)
-#define FUSE_INIT_EXT         (1ULL << 30)
+#define FUSE_ASYNC_READ         (1ULL << 0)
+#define FUSE_POSIX_LOCKS        (1ULL << 1)
+#define FUSE_ATOMIC_O_TRUNC     (1ULL << 3)
+#define FUSE_EXPORT_SUPPORT     (1ULL << 4)
+#define FUSE_BIG_WRITES         (1ULL << 5)
+#define FUSE_DONT_MASK          (1ULL << 6)
+#define FUSE_FLOCK_LOCKS        (1ULL << 10)
+#define FUSE_HAS_IOCTL_DIR      (1ULL << 11)
+#define FUSE_AUTO_INVAL_DATA    (1ULL << 12)
+#define FUSE_DO_READDIRPLUS     (1ULL << 13)
+#define FUSE_READDIRPLUS_AUTO   (1ULL << 14)
+#define FUSE_ASYNC_DIO          (1ULL << 15)
+#define FUSE_PARALLEL_DIROPS    (1ULL << 18)
+#define FUSE_HANDLE_KILLPRIV    (1ULL << 19)
+#define FUSE_POSIX_ACL          (1ULL << 20)
+#define FUSE_MAX_PAGES          (1ULL << 22)
+#define FUSE_HANDLE_KILLPRIV_V2 (1ULL << 28)
+#define FUSE_SETXATTR_EXT       (1ULL << 29)
+#define FUSE_INIT_EXT           (1ULL << 30)
+#define FUSE_SECURITY_CTX       (1ULL << 32)
+#define FUSE_CREATE_SUPP_GROUP  (1ULL << 34)
 
 /* fuse_setattr_in.valid */
 #define FUSE_FATTR_MODE       (1u << 0)
@@ -110,6 +113,8 @@ enum fuse_opcode {
 
 #define FUSE_GETATTR_FH             (1u << 0)
 #define FUSE_FSYNC_FDATASYNC        (1u << 0)
+#define FUSE_OPEN_KILL_SUIDGID      (1u << 0)
+#define FUSE_WRITE_KILL_SUIDGID     (1u << 2)
 #define FUSE_RELEASE_FLOCK_UNLOCK   (1u << 1)
 #define FUSE_LK_FLOCK               (1u << 0)
 #define FUSE_SETXATTR_ACL_KILL_SGID (1u << 0)
@@ -556,6 +561,32 @@ struct fuse_statx_out {
 	struct fuse_statx stat;
 };
 static_assert(sizeof(struct fuse_statx_out) == 288, "wire size");
+
+/*
+ * Extensions, each a multiple of 8 bytes long, header included, are at the end of requests that make
+ * something. The type of a security context is how many there are, 0 or more, each a struct
+ * fuse_secctx, a name with its NUL and the context. Guests before Linux 6.3 send one as well, but
+ * have no total_extlen.
+ */
+struct fuse_ext_header {
+	uint32_t size; /* with this header */
+	uint32_t type;
+};
+static_assert(sizeof(struct fuse_ext_header) == 8, "wire size");
+#define FUSE_EXT_SECCTX_MAX 31u
+#define FUSE_EXT_GROUPS     32u
+
+/* Followed by the groups. */
+struct fuse_supp_groups {
+	uint32_t nr_groups;
+};
+static_assert(sizeof(struct fuse_supp_groups) == 4, "wire size");
+
+struct fuse_secctx {
+	uint32_t size; /* of the context */
+	uint32_t padding;
+};
+static_assert(sizeof(struct fuse_secctx) == 8, "wire size");
 
 /* Followed by the name; READDIRPLUS has a struct fuse_entry_out in front. Padded to 8 bytes. */
 struct fuse_dirent {

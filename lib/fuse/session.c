@@ -129,7 +129,7 @@ session_offer(const struct weir_fuse_session *sess)
 	const struct weir_fsdev_limits *limits = weir_fsdev_limits(sess->dev);
 	uint64_t flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA |
 			FUSE_ASYNC_DIO | FUSE_HAS_IOCTL_DIR | FUSE_MAX_PAGES | FUSE_SETXATTR_EXT |
-			FUSE_INIT_EXT;
+			FUSE_INIT_EXT | FUSE_CREATE_SUPP_GROUP;
 
 	if (limits->readdirplus)
 		flags |= FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
@@ -141,6 +141,8 @@ session_offer(const struct weir_fuse_session *sess)
 		flags |= FUSE_EXPORT_SUPPORT;
 	if (limits->handle_killpriv)
 		flags |= FUSE_HANDLE_KILLPRIV;
+	if (limits->security_ctx)
+		flags |= FUSE_SECURITY_CTX;
 	if (limits->posix_acl)
 		flags |= FUSE_POSIX_ACL;
 	if (limits->posix_locks)

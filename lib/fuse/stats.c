@@ -14,6 +14,7 @@ static const char *const fault_names[FUSE_NB_FAULTS] = {
 	[FUSE_FAULT_UNMOUNTED] = "not_mounted",
 	[FUSE_FAULT_ARGS] = "bad_arguments",
 	[FUSE_FAULT_NAME] = "bad_name",
+	[FUSE_FAULT_EXT] = "bad_extension",
 	[FUSE_FAULT_ROOM] = "no_room",
 	[FUSE_FAULT_NODE] = "stale_node",
 	[FUSE_FAULT_FILE] = "bad_file",
@@ -40,10 +41,13 @@ static const struct {
 	{ FUSE_ASYNC_DIO, "async_dio" },
 	{ FUSE_PARALLEL_DIROPS, "parallel_dirops" },
 	{ FUSE_HANDLE_KILLPRIV, "handle_killpriv" },
+	{ FUSE_HANDLE_KILLPRIV_V2, "handle_killpriv_v2" },
 	{ FUSE_POSIX_ACL, "posix_acl" },
 	{ FUSE_MAX_PAGES, "max_pages" },
 	{ FUSE_SETXATTR_EXT, "setxattr_ext" },
 	{ FUSE_INIT_EXT, "init_ext" },
+	{ FUSE_SECURITY_CTX, "security_ctx" },
+	{ FUSE_CREATE_SUPP_GROUP, "create_supp_group" },
 };
 
 /* Pages that nobody touches cost nothing: most opcodes are never seen. */

@@ -87,6 +87,23 @@ check_supplementary_group()
 	rm "$MNT/s"
 }
 
+# So is that of a folder in which one makes something. With the folder's group, by its setgid bit,
+# comes the right to make programs for it; others make them without.
+check_group_of_folder()
+{
+	mkdir "$MNT/team"
+	chown 0:3001 "$MNT/team"
+	chmod 2775 "$MNT/team"
+	as 1002 2002 3000,3001 sh -c 'cd "$1" && umask 002 && : >f && mkdir d && ln -s f l && mkfifo p' - \
+		"$MNT/team"
+	same file 664:1002:3001 "$(stat -c %a:%u:%g "$MNT/team/f")"
+	same dir 2775:1002:3001 "$(stat -c %a:%u:%g "$MNT/team/d")"
+	same link 1002:3001 "$(stat -c %u:%g "$MNT/team/l")"
+	same fifo 664:1002:3001 "$(stat -c %a:%u:%g "$MNT/team/p")"
+	refused as 1002 2002 3000,3002 touch "$MNT/team/no"
+	rm -r "$MNT/team"
+}
+
 # Cutting a file off by O_TRUNC is writing: set-user-id and set-group-id fall.
 check_truncate_and_suid()
 {

@@ -25,8 +25,8 @@ ON_MEM = [c for c in names('files') + names('owners') if c not in SLOW] + ['fio_
 ON_TMPFS = [c for c in names('files') + names('owners') if c not in SLOW]
 PLANS = [('t0', names('files') + names('owners') + names('edges') + names('load')),
          ('t1', ON_MEM), ('t2', ON_TMPFS), ('t0', names('life'))]
-MULTI_QUEUE = ['packed_rings', 'tree', 'two_processes', 'open_unlinked', 'fio_psync_direct',
-               'fio_libaio_direct']
+MULTI_QUEUE = ['packed_rings', 'tree', 'two_processes', 'open_unlinked', 'group_of_folder',
+               'fio_psync_direct', 'fio_libaio_direct']
 
 
 @pytest.fixture(scope='module')

@@ -34,7 +34,8 @@ CHECKS = names('files') + names('owners') + names('edges') + names('load')
 # gw2 is a second device on the file system of gw, gs a file system of its own on the same export.
 SHARES = [('gw', 'gw2'), ('gw', 'gs'), ('gs', 'gw'), ('gw', 'gk'), ('gk', 'gw'), ('kw', 'kk'),
           ('kk', 'kw')]
-MULTI_QUEUE = ['tree', 'two_processes', 'open_unlinked', 'fio_psync_direct', 'fio_libaio_direct']
+MULTI_QUEUE = ['tree', 'two_processes', 'open_unlinked', 'group_of_folder', 'fio_psync_direct',
+               'fio_libaio_direct']
 # A folder of the export that no shell pattern of the other guest's names.
 SECOND = '.second'
 NB_TURNS = 8

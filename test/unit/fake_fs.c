@@ -290,6 +290,21 @@ fake_note_file(const struct weir_fsreq *req)
 }
 
 static void
+fake_note_made(const struct weir_fsreq *req)
+{
+	struct fake_made *made = &fake.made;
+
+	*made = (struct fake_made){ .cred = req->cred };
+	if (req->name != NULL)
+		snprintf(made->name, sizeof(made->name), "%s", req->name);
+	if (req->in.create.label_name == NULL)
+		return;
+	snprintf(made->label_name, sizeof(made->label_name), "%s", req->in.create.label_name);
+	made->label_len = req->in.create.label_len;
+	memcpy(made->label, req->in.create.label, made->label_len);
+}
+
+static void
 fake_note(const struct weir_fsreq *req)
 {
 	struct fake_call *last = &fake.last;
@@ -319,6 +334,9 @@ fake_note(const struct weir_fsreq *req)
 		last->len = req->in.io.len;
 		last->io_flags = req->in.io.flags;
 	}
+	if (req->op == WEIR_FSOP_SYMLINK || req->op == WEIR_FSOP_MKNOD ||
+			req->op == WEIR_FSOP_MKDIR || req->op == WEIR_FSOP_CREATE)
+		fake_note_made(req);
 	fake_note_file(req);
 }
 
@@ -472,6 +490,7 @@ fake_create(struct weir_fsdev *dev, const void *params)
 		.atomic_o_trunc = true,
 		.export_support = true,
 		.handle_killpriv = true,
+		.security_ctx = true,
 	};
 	const uint64_t key[2] = { 1, S_IFDIR };
 	bool ok;

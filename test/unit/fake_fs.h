@@ -44,6 +44,15 @@ struct fake_call {
 	typeof(((struct weir_fsreq *)NULL)->in) in; /* as it came */
 };
 
+/* What the last verb that makes a file was asked: a copy, since the request's is gone by then. */
+struct fake_made {
+	char name[256];
+	struct weir_cred cred;
+	char label_name[256];
+	uint8_t label[4096];
+	uint32_t label_len;
+};
+
 /* Touched on workers, and by a test while they have nothing to do. */
 struct fake {
 	bool hold; /* verbs but RELEASE and RELEASEDIR wait for fake_go_on() */
@@ -62,6 +71,7 @@ struct fake {
 	unsigned int emitted_late; /* entries that were taken after the detach */
 	unsigned int bad_private; /* a file came with private bytes that are not its own */
 	struct fake_call last;
+	struct fake_made made;
 	uint8_t data[FAKE_MAX_WRITE];
 
 	struct weir_fsreq *held[FAKE_MAX_HELD];

@@ -160,6 +160,25 @@ cred_setgid_directory_gives_its_group(void **state)
 }
 
 static void
+cred_member_of_a_setgid_directorys_group_makes_programs_for_it(void **state)
+{
+	struct weir_node *dir;
+
+	host_dir("member", OTHER, 02777);
+	dir = look("member");
+	act_as(UID, GID, 022);
+	fsc.cred.group = OTHER;
+	fsc.cred.has_group = true;
+	create(dir, "exec", 02755);
+	check("member/exec", UID, OTHER, S_IFREG | 02755);
+	/* The next one is in no group of his. */
+	act_as(UID, GID, 022);
+	create(dir, "other", 02755);
+	check("member/other", UID, OTHER, S_IFREG | 0755);
+	fsc_put(&fsc, dir);
+}
+
+static void
 cred_default_acl_beats_the_umask(void **state)
 {
 	/* Version 2; u::rwx, g::rwx, o::r-x. */
@@ -302,6 +321,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cred_umask_of_one_request_does_not_reach_the_next),
 	cmocka_unit_test(cred_device_numbers_pass_both_ways),
 	cmocka_unit_test(cred_setgid_directory_gives_its_group),
+	cmocka_unit_test(cred_member_of_a_setgid_directorys_group_makes_programs_for_it),
 	cmocka_unit_test(cred_default_acl_beats_the_umask),
 	cmocka_unit_test(cred_folder_of_a_supplementary_group_is_writable),
 	cmocka_unit_test(cred_file_that_came_first_is_opened_with_the_callers_rights),

@@ -60,7 +60,7 @@ init_flags_are_what_both_sides_offer(void **state)
 
 	assert_int_equal(guest_init(39, LINUX_FLAGS, &out), sizeof(out));
 	assert_int_equal(out.flags, ours);
-	assert_int_equal(out.flags2, 0);
+	assert_int_equal((uint64_t)out.flags2 << 32, FUSE_SECURITY_CTX | FUSE_CREATE_SUPP_GROUP);
 	assert_int_equal(out.max_pages, FAKE_MAX_WRITE / 4096);
 
 	assert_int_equal(guest_init(39, FUSE_ASYNC_READ | FUSE_BIG_WRITES, &out), sizeof(out));

@@ -330,6 +330,25 @@ setgid_directory_hands_its_group_down(void **state)
 }
 
 static void
+only_members_of_its_group_make_programs_in_a_setgid_directory(void **state)
+{
+	const struct weir_attr gid = { .gid = 77, .mode = 02777 };
+	uint32_t dir = made(ROOT, "d", S_IFDIR | 0755);
+	struct memfs_new what = { .mode = S_IFREG | 02755, .uid = 5, .gid = 5 };
+	uint32_t stranger, member, nogroup;
+
+	assert_int_equal(memfs_setattr(fs, dir, WEIR_SET_GID | WEIR_SET_MODE, &gid), 0);
+	assert_int_equal(memfs_make(fs, dir, "stranger", &what, &stranger), 0);
+	what.group = 77;
+	assert_int_equal(memfs_make(fs, dir, "nogroup", &what, &nogroup), 0);
+	what.has_group = true;
+	assert_int_equal(memfs_make(fs, dir, "member", &what, &member), 0);
+	assert_int_equal(attr_of(stranger).mode, S_IFREG | 0755);
+	assert_int_equal(attr_of(nogroup).mode, S_IFREG | 0755);
+	assert_int_equal(attr_of(member).mode, S_IFREG | 02755);
+}
+
+static void
 directory_links_count_subdirectories(void **state)
 {
 	uint32_t a = made(ROOT, "a", S_IFDIR), b = made(ROOT, "b", S_IFDIR);
@@ -745,6 +764,7 @@ main(void)
 		MEMFS_TEST(attributes_set_are_kept_and_now_means_now),
 		MEMFS_TEST(access_follows_the_class_of_the_caller),
 		MEMFS_TEST(setgid_directory_hands_its_group_down),
+		MEMFS_TEST(only_members_of_its_group_make_programs_in_a_setgid_directory),
 		MEMFS_TEST(directory_links_count_subdirectories),
 		MEMFS_TEST(directory_removed_but_open_takes_no_names),
 		MEMFS_TEST(names_too_long_and_long_enough_are_told_apart),

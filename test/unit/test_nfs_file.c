@@ -203,6 +203,29 @@ permissions_are_those_of_the_caller(void **state)
 }
 
 static void
+group_of_a_directory_goes_with_the_caller(void **state)
+{
+	struct weir_entry dir, entry;
+
+	assert_int_equal(mkdir(nfs_host("team"), 0700), 0);
+	assert_int_equal(chown(nfs_host("team"), 0, 3001), 0);
+	assert_int_equal(chmod(nfs_host("team"), 0770), 0);
+	dir = nfs_look("team");
+	nfsc.cred.uid = nfsc.cred.gid = 1000;
+	nfsc.cred.group = 3002;
+	nfsc.cred.has_group = true;
+	assert_int_equal(fsc_make(&nfsc, WEIR_FSOP_MKDIR, dir.node, "d", 0700, 0, &entry), -EACCES);
+	nfsc.cred.group = 3001;
+	assert_int_equal(fsc_make(&nfsc, WEIR_FSOP_MKDIR, dir.node, "d", 0700, 0, &entry), 0);
+	assert_int_equal(nfs_host_stat("team/d").st_uid, 1000);
+	nfsc.cred = (struct weir_cred){ .pid = 1 };
+	fsc_put(&nfsc, entry.node);
+	fsc_put(&nfsc, dir.node);
+	rmdir(nfs_host("team/d"));
+	rmdir(nfs_host("team"));
+}
+
+static void
 squashed_callers_are_somebody_else(void **state)
 {
 	struct weir_entry entry;
@@ -331,6 +354,7 @@ main(int argc, char *argv[])
 		TEST(open_file_that_is_renamed_over_lives_until_it_is_closed),
 		TEST(name_that_keeps_an_open_file_cannot_be_removed),
 		TEST(permissions_are_those_of_the_caller),
+		TEST(group_of_a_directory_goes_with_the_caller),
 		TEST(squashed_callers_are_somebody_else),
 		TEST(set_id_bits_fall_at_the_server_when_another_writes),
 		TEST(requests_larger_than_rsize_and_wsize_are_split),

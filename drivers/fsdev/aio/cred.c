@@ -33,6 +33,7 @@
 static __thread struct {
 	bool ready;
 	bool taken; /* it has the ids of somebody else */
+	bool grouped; /* it is in a group */
 	uint32_t uid, gid;
 	uint32_t umask;
 } cred_self;
@@ -54,6 +55,16 @@ cred_thread_init(void)
 	return 0;
 }
 
+/* Raw, as above. It decides about no more than the setgid bit: who may make the file is decided. */
+static void WEIR_ON_HELPER
+cred_set_group(const struct weir_cred *cred)
+{
+	const gid_t group = cred->group;
+
+	cred_self.grouped = syscall(SYS_setgroups, cred->has_group ? 1 : 0, &group) == 0 &&
+			cred->has_group;
+}
+
 int WEIR_ON_HELPER
 aio_cred_take(const struct weir_cred *cred)
 {
@@ -62,6 +73,8 @@ aio_cred_take(const struct weir_cred *cred)
 	if (rc < 0 || (cred->uid == cred_self.uid && cred->gid == cred_self.gid))
 		return rc;
 	cred_self.taken = true;
+	if (cred->has_group)
+		cred_set_group(cred);
 	setfsgid(cred->gid);
 	setfsuid(cred->uid);
 	/* These calls do not say whether they worked; an invalid id asks what is. */
@@ -104,6 +117,8 @@ aio_cred_drop(void)
 	cred_self.taken = false;
 	setfsuid(cred_self.uid);
 	setfsgid(cred_self.gid);
+	if (cred_self.grouped)
+		cred_set_group(&(struct weir_cred){ .has_group = false });
 }
 
 void WEIR_ON_HELPER

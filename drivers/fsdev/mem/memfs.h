@@ -43,6 +43,8 @@ void memfs_settle(struct memfs *fs);
 struct memfs_new {
 	uint32_t mode; /* type and permission bits; the umask is taken off by the caller */
 	uint32_t uid, gid;
+	uint32_t group; /* has_group: one more that the maker is in */
+	bool has_group;
 	uint32_t rdev;
 	const char *target; /* of a symbolic link, at most 4095 bytes */
 };

@@ -210,6 +210,21 @@ symlink_set(struct memfs *fs, struct memfs_inode *inode, const char *target)
 	return 0;
 }
 
+/*
+ * A setgid directory hands its group down, and to directories the bit as well. A program for that
+ * group only its members make.
+ */
+static void
+inherit_group(struct memfs_inode *inode, uint32_t gid, const struct memfs_new *what)
+{
+	inode->gid = gid;
+	if (S_ISDIR(inode->mode))
+		inode->mode |= S_ISGID;
+	else if ((inode->mode & S_IXGRP) != 0 && what->uid != 0 && what->gid != gid &&
+			!(what->has_group && what->group == gid))
+		inode->mode &= ~S_ISGID;
+}
+
 int
 memfs_make(struct memfs *fs, uint32_t dir, const char *text, const struct memfs_new *what,
 		uint32_t *out)
@@ -226,12 +241,8 @@ memfs_make(struct memfs *fs, uint32_t dir, const char *text, const struct memfs_
 	if (ino == 0)
 		return -ENOSPC;
 	inode = memfs_inode(fs, ino);
-	/* A setgid directory hands its group down, and to directories the bit as well. */
-	if (parent->mode & S_ISGID) {
-		inode->gid = parent->gid;
-		if (S_ISDIR(inode->mode))
-			inode->mode |= S_ISGID;
-	}
+	if (parent->mode & S_ISGID)
+		inherit_group(inode, parent->gid, what);
 	if (S_ISLNK(inode->mode)) {
 		rc = symlink_set(fs, inode, what->target);
 		if (rc < 0)

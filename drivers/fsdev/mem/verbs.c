@@ -94,6 +94,8 @@ mem_make(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t type)
 		.mode = type | (req->in.create.mode & ~req->in.create.umask & 07777),
 		.uid = req->cred.uid,
 		.gid = req->cred.gid,
+		.group = req->cred.group,
+		.has_group = req->cred.has_group,
 		.rdev = type == S_IFCHR || type == S_IFBLK ? req->in.create.rdev : 0,
 	};
 	uint32_t ino;

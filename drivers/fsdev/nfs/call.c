@@ -70,6 +70,15 @@ call_is_opens(const struct weir_fsreq *req)
 	}
 }
 
+/* One who is made to be nobody is in nobody's groups. */
+static void
+call_cred_group(const struct nfs_params *params, uint32_t group, struct weir_sunrpc_cred *cred)
+{
+	if (params->squash == NFS_SQUASH_ALL || (params->squash == NFS_SQUASH_ROOT && group == 0))
+		return;
+	cred->groups[cred->nb_groups++] = group;
+}
+
 /* Data of an open file moves as whoever opened it, as the guest's own kernel would have it. */
 static void
 call_cred(const struct nfs_call *call, struct weir_sunrpc_cred *cred)
@@ -80,6 +89,8 @@ call_cred(const struct nfs_call *call, struct weir_sunrpc_cred *cred)
 	cred->nb_groups = 0;
 	if (!call_is_opens(req)) {
 		nfs_cred_squash(call->chan->fs->params, &req->cred, &cred->uid, &cred->gid);
+		if (req->cred.has_group)
+			call_cred_group(call->chan->fs->params, req->cred.group, cred);
 		return;
 	}
 	file = nfs_file_of(req->file);
