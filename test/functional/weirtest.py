@@ -177,7 +177,8 @@ ORDINARY_PAGES = ('--no-huge', '--no-shconf', '-m', '256')
 HUGEPAGES = ('--in-memory', '-m', '256')
 
 # A system call that weir's filter forgot is an error that a test might not see: here it is the end.
-STRICT = ('--seccomp', 'kill')
+# WEIR_OPTIONS holds more of weir's options, for a run of all tests with them.
+STRICT = ('--seccomp', 'kill', *os.environ.get('WEIR_OPTIONS', '').split())
 
 
 def hugepages_free():
