@@ -75,6 +75,8 @@ int WEIR_ON_CONTROL devreq_pools_create(uint32_t nb_requests, uint32_t nb_big);
 void WEIR_ON_CONTROL devreq_pools_destroy(void);
 /* How many requests one queue may have in progress, so that none takes the whole pool. */
 uint32_t devreq_queue_limit(void);
+/* How many of nb requests may wait for locks. */
+uint32_t devreq_waiters(uint32_t nb);
 /* A request with room for DEVREQ_SEGS segments, from the pool of a node; NULL: none is free. */
 struct devreq *WEIR_ON_WORKER devreq_get(int socket);
 /* Gives it room for WEIR_VQ_MAX_CHAIN segments. False: none is free. */
@@ -174,6 +176,8 @@ void WEIR_ON_TRANSPORT device_queue_down(
 int WEIR_ON_TRANSPORT device_queue_remap(struct device_queue *q, struct weir_memmap *map);
 /* On the worker: sets and clears reasons to pause. */
 void WEIR_ON_WORKER device_queue_pause(struct device_queue *q, uint32_t set, uint32_t clear);
+/* On the worker: what waits for a lock is to be answered soon, granted or not. */
+void WEIR_ON_WORKER device_queue_hurry(struct device_queue *q);
 /* On the worker: ends call (weir_worker_call's done, on control) when nothing of q is in a backend. */
 void WEIR_ON_WORKER device_queue_quiet(struct device_queue *q, struct weir_worker_call *call);
 

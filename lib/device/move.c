@@ -177,6 +177,7 @@ move_begin(struct weir_msg *msg)
 	}
 	q->move = m;
 	device_queue_pause(q, QUEUE_PAUSED_MOVE, 0);
+	device_queue_hurry(q);
 	device_queue_leave(q);
 }
 

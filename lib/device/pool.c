@@ -11,6 +11,9 @@
 
 #define POOL_CACHE 128
 
+/* One in so many requests may wait for a lock: the others must be able to end such waits. */
+#define LOCK_SHARE 8u
+
 /* One set a NUMA node on which there are workers. */
 static struct {
 	struct rte_mempool *requests;
@@ -38,6 +41,7 @@ int
 devreq_pools_create(uint32_t nb_requests, uint32_t nb_big)
 {
 	queue_limit = RTE_MIN((uint32_t)WEIR_VQ_MAX_SIZE, (nb_requests + 1) / 2);
+	weir_fuse_waiters_set(devreq_waiters(nb_requests));
 	for (unsigned int i = 0; i < weir_workers_count(); i++) {
 		int socket = weir_worker_socket(weir_worker_at(i));
 
@@ -64,6 +68,12 @@ devreq_pools_destroy(void)
 		pools[i].requests = NULL;
 		pools[i].big = NULL;
 	}
+}
+
+uint32_t
+devreq_waiters(uint32_t nb)
+{
+	return nb >= LOCK_SHARE ? nb / LOCK_SHARE : nb > 1;
 }
 
 uint32_t

@@ -106,6 +106,15 @@ queue_req_fenced(struct weir_fuse_req *fuse)
 	queue_rest(q);
 }
 
+void WEIR_ON_WORKER
+device_queue_hurry(struct device_queue *q)
+{
+	struct devreq *req;
+
+	TAILQ_FOREACH(req, &q->inflight, next)
+		weir_fuse_interrupt(&req->fuse);
+}
+
 static void WEIR_ON_WORKER
 queue_detach_all(struct device_queue *q)
 {
@@ -423,6 +432,9 @@ queue_up_run(void *arg)
 	q->mapref = s->mapref;
 	device_queue_route(q);
 	q->up = true;
+	/* One of them may take three entries of the ring. */
+	weir_fuse_session_waiters_set(
+			q->dev->sess, devreq_waiters(RTE_MIN(q->ring.size, q->limit)));
 	device_place_add(q);
 	atomic_store(&q->error, WEIR_VQ_OK);
 	queue_update(q);
@@ -464,6 +476,7 @@ queue_down_run(void *arg)
 	q->kickfd = -1;
 	q->waiter = &s->waiter;
 	queue_update(q);
+	device_queue_hurry(q);
 	queue_rest(q);
 	device_queue_leave(q);
 }

@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
@@ -49,6 +50,7 @@ static const char *const fsop_names[] = {
 	[WEIR_FSOP_IOCTL] = "ioctl",
 	[WEIR_FSOP_GETLK] = "getlk",
 	[WEIR_FSOP_SETLK] = "setlk",
+	[WEIR_FSOP_ENDWAIT] = "endwait",
 };
 static_assert(RTE_DIM(fsop_names) == WEIR_NB_FSOPS, "each verb has a name");
 
@@ -142,6 +144,17 @@ weir_fsdev_detach(struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req)
 		fsreq_detach(req, fenced);
 	else
 		handoff_detach(req, fenced);
+}
+
+void WEIR_ON_WORKER
+weir_fsdev_interrupt(struct weir_fsreq *req)
+{
+	struct weir_fsdev *dev = req->chan->dev;
+
+	if (dev->driver->ops->interrupt == NULL)
+		return;
+	atomic_store(&req->interrupted, true);
+	dev->driver->ops->interrupt(dev);
 }
 
 void WEIR_ON_WORKER

@@ -66,6 +66,7 @@ enum weir_fsop {
 	WEIR_FSOP_IOCTL,
 	WEIR_FSOP_GETLK,
 	WEIR_FSOP_SETLK,
+	WEIR_FSOP_ENDWAIT,
 	WEIR_NB_FSOPS,
 };
 
@@ -120,7 +121,7 @@ struct weir_node {
 	uint32_t next; /**< chain of the key index; the library's */
 	uint32_t type; /**< S_IFMT part of the mode; never changes */
 	uint32_t dead; /**< list of those without a reference; the library's */
-	uint32_t reserved;
+	uint32_t locked; /**< locks are held on it; the lock service's (weir_lock.h) */
 };
 
 /** An open file or directory, in the session's file table. Driver-private bytes follow. */
@@ -146,8 +147,9 @@ struct weir_lock {
 	uint64_t owner; /**< any number that the guest chose */
 	uint64_t start, end; /**< bytes, both inclusive; INT64_MAX: as far as there are any */
 	uint32_t type; /**< F_RDLCK, F_WRLCK, F_UNLCK */
-	uint32_t pid; /**< in the guest, or on the host for a lock that another program has */
+	uint32_t pid; /**< in the guest; 0: of another guest, or a program of the host */
 	uint32_t flags; /**< WEIR_LOCK_ */
+	uint64_t unique; /**< SETLK that waits, ENDWAIT: which of the guest's */
 };
 
 #define WEIR_LOCK_FLOCK (1u << 0) /**< flock(2): the whole file, apart from POSIX locks */
@@ -217,6 +219,7 @@ struct weir_fsreq {
 				   SETLK: always */
 	struct weir_file *newfile; /**< COPY_FILE_RANGE: where to, of newnode */
 	struct weir_cred cred;
+	_Atomic bool interrupted; /**< weir_fsdev_interrupt()'s; false at submit */
 	const char *name; /**< NUL-terminated, 1 to 255 bytes, no '/', neither "." nor ".." but in
 				LOOKUP. GETXATTR, SETXATTR, REMOVEXATTR: the attribute's, any bytes */
 	const char *newname; /**< RENAME: as name. SYMLINK: the target, 1 to 4095 bytes */
@@ -267,9 +270,12 @@ struct weir_fsreq {
 			struct weir_fsxattr fsxattr; /**< SETFSXATTR */
 		} ioctl;
 		/**
-		 * GETLK: the lock that would be set. SETLK: to be set, or F_UNLCK. FLUSH: the owner
-		 * whose POSIX locks on the file end. Those of flock(2) end with its RELEASE, at
-		 * which no lock of the file is waited for.
+		 * GETLK: the lock that would be set. SETLK: to be set, or F_UNLCK; what waits may
+		 * end with -EAGAIN at a limit. FLUSH: the owner whose POSIX locks on the file end.
+		 * What locks were set through a file end with its RELEASE, at which none is waited
+		 * for. ENDWAIT: the guest whose waiting SETLKs end with -EINTR: the one called
+		 * unique, or where that is 0 those through file, or where that is NULL all;
+		 * -EAGAIN: there was none.
 		 */
 		struct weir_lock lock;
 	} in;
@@ -409,6 +415,12 @@ void WEIR_ON_WORKER weir_fsdev_submit(struct weir_fsreq *req);
  */
 void WEIR_ON_WORKER weir_fsdev_detach(
 		struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req));
+
+/**
+ * Asks that a SETLK that waits, submitted by the calling worker and not done, be done soon: -EAGAIN,
+ * unless it is granted just now. Other requests end soon anyway.
+ */
+void WEIR_ON_WORKER weir_fsdev_interrupt(struct weir_fsreq *req);
 
 /** @}
  * @name Nodes, on workers

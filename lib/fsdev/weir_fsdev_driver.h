@@ -61,6 +61,10 @@ struct weir_fsdev_ops {
 	void (*detach)(struct weir_channel *chan, struct weir_fsreq *req,
 			void (*fenced)(struct weir_fsreq *req));
 
+	/** Some requests have been interrupted, see weir_fsdev_interrupt(): those that wait for a
+	 * lock end. Any worker; NULL where no request waits for one. */
+	void (*interrupt)(struct weir_fsdev *dev);
+
 	weir_fsop_fn op[WEIR_NB_FSOPS]; /**< [WEIR_FSOP_READ] = x_read */
 };
 

@@ -47,6 +47,7 @@ enum fuse_fault {
 	FUSE_FAULT_FILE, /* stale or forged fh */
 	FUSE_FAULT_FORGET, /* more than was looked up */
 	FUSE_FAULT_BACKEND, /* the file system answered what it must not */
+	FUSE_FAULT_WAITERS, /* as many wait for locks as may: a lock could not be waited for */
 	FUSE_FAULT_BACKOFF, /* a pool or table was empty: chain left in the ring */
 	FUSE_NB_FAULTS,
 };
@@ -87,7 +88,8 @@ enum fuse_file_state {
 /* A record of the file table. */
 struct fuse_file {
 	_Atomic uint32_t state;
-	uint32_t reserved[3];
+	_Atomic uint32_t waited; /* a request has waited for a lock, or may do so yet */
+	uint32_t reserved[2];
 	struct weir_file base; /* driver-private bytes follow */
 };
 
@@ -128,6 +130,8 @@ struct weir_fuse_session {
 
 	/* Written by all workers. */
 	_Atomic uint64_t nb_nodes __rte_cache_aligned;
+	_Atomic uint32_t nb_waiters; /* requests that may wait for a lock */
+	_Atomic uint32_t max_waiters;
 	_Atomic(struct weir_fuse_req *) waiting; /* for the end of a reset */
 	_Atomic bool reset_posted;
 	_Atomic bool low_posted;
@@ -148,6 +152,7 @@ struct weir_fuse_session {
 	uint32_t close_pos;
 	uint32_t nb_closing;
 	bool close_paused;
+	struct weir_fsreq end_waits;
 	struct fuse_closer closer[FUSE_NB_CLOSERS];
 };
 
@@ -249,6 +254,10 @@ int WEIR_ON_WORKER fuse_take_ext(struct weir_fuse_req *req, const uint8_t *ext, 
 /* reply.c */
 /* Submits req->io as a verb. Always returns 0. */
 int WEIR_ON_WORKER fuse_start_io(struct weir_fuse_req *req, enum weir_fsop verb);
+/* The same where something is to be done before fuse_io_done(), which done then calls. */
+int WEIR_ON_WORKER fuse_start_io_for(struct weir_fuse_req *req, enum weir_fsop verb,
+		void (*done)(struct weir_fsreq *io, int res));
+void WEIR_ON_WORKER fuse_io_done(struct weir_fsreq *io, int res);
 /* Ends a request: res is the bytes behind the header that are in place, or -errno. */
 void WEIR_ON_WORKER fuse_finish(struct weir_fuse_req *req, int res);
 /* Ends a request without any answer: 0 bytes used. */
@@ -374,6 +383,8 @@ int WEIR_ON_WORKER fuse_ioctl_reply(struct weir_fuse_req *req, int res);
 int WEIR_ON_WORKER fuse_getlk(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_getlk_reply(struct weir_fuse_req *req, int res);
 int WEIR_ON_WORKER fuse_setlk(struct weir_fuse_req *req, const void *arg);
+/* Ends waits for locks: that of a request, or where unique is 0 those through io.file. Returns 0. */
+int WEIR_ON_WORKER fuse_end_waits(struct weir_fuse_req *req, uint64_t unique);
 int WEIR_ON_WORKER fuse_setlkw(struct weir_fuse_req *req, const void *arg);
 
 int WEIR_ON_WORKER fuse_readdir(struct weir_fuse_req *req, const void *arg);

@@ -139,6 +139,9 @@ fuse_release(struct weir_fuse_req *req, const void *arg)
 	(void)arg;
 	if (!fuse_file_close(req->sess, req->file))
 		return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
+	/* Who still waits for a lock would keep it open. */
+	if (atomic_load_explicit(&req->file->waited, memory_order_relaxed) != 0)
+		return fuse_end_waits(req, 0);
 	fuse_finish(req, 0);
 	return 0;
 }

@@ -38,13 +38,16 @@ fuse_batch_forget(struct weir_fuse_req *req, const void *arg)
 }
 
 /*
- * No verb blocks here for the guest's sake, so there is nothing to interrupt: the request it means
- * will be answered in its own time. -EAGAIN says "not found"; Linux guests never send INTERRUPT.
+ * Only who waits for a lock can be interrupted: any other request will be answered in its own time.
+ * -EAGAIN says "not found"; Linux guests never send INTERRUPT.
  */
 int WEIR_ON_WORKER
 fuse_interrupt(struct weir_fuse_req *req, const void *arg)
 {
-	(void)arg;
+	const struct fuse_interrupt_in *in = arg;
+
+	if (in->unique != 0 && weir_fsdev_has(req->sess->dev, WEIR_FSOP_ENDWAIT))
+		return fuse_end_waits(req, in->unique);
 	fuse_finish(req, -EAGAIN);
 	return 0;
 }

@@ -117,7 +117,7 @@ fuse_finish(struct weir_fuse_req *req, int res)
 	fuse_answered(req);
 }
 
-static void WEIR_ON_WORKER
+void WEIR_ON_WORKER
 fuse_io_done(struct weir_fsreq *io, int res)
 {
 	struct weir_fuse_req *req = container_of(io, struct weir_fuse_req, io);
@@ -144,14 +144,21 @@ fuse_io_done(struct weir_fsreq *io, int res)
 }
 
 int WEIR_ON_WORKER
-fuse_start_io(struct weir_fuse_req *req, enum weir_fsop verb)
+fuse_start_io_for(struct weir_fuse_req *req, enum weir_fsop verb,
+		void (*done)(struct weir_fsreq *io, int res))
 {
 	req->io.op = verb;
 	req->io.chan = weir_fsdev_channel_by(req->sess->dev, req->route);
-	req->io.done = fuse_io_done;
+	req->io.done = done;
 	fuse_req_step(req, FUSE_REQ_NEW, FUSE_REQ_IN_BACKEND);
 	weir_fsdev_submit(&req->io);
 	return 0;
+}
+
+int WEIR_ON_WORKER
+fuse_start_io(struct weir_fuse_req *req, enum weir_fsop verb)
+{
+	return fuse_start_io_for(req, verb, fuse_io_done);
 }
 
 uint32_t WEIR_ON_WORKER

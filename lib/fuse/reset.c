@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the weir authors
  */
+#include <string.h>
+
 #include "fuse.h"
 
 /*
@@ -9,7 +11,8 @@
  *   control:      phase becomes RESETTING of the next epoch; a message visits every worker. Who it
  *                 has visited has seen the new phase and opens no file and counts no lookup for
  *                 the old epoch: results of requests under way are undone as they come.
- *   home worker:  closes the files of the guest, a few at a time.
+ *   home worker:  ends the waits for locks, which would keep files open, and
+ *                 closes the files of the guest, a few at a time.
  *   control:      drops the lookups, slice by slice; phase becomes IDLE; what waited goes on.
  *
  * A request under way keeps the node and the file that it uses, and closes the file as it ends.
@@ -123,6 +126,34 @@ reset_close(struct weir_msg *msg)
 	reset_close_files(container_of(msg, struct weir_fuse_session, close_msg));
 }
 
+static void WEIR_ON_WORKER
+reset_waits_ended(struct weir_fsreq *io, int res)
+{
+	struct weir_fuse_session *sess = container_of(io, struct weir_fuse_session, end_waits);
+
+	(void)res; /* whether anybody has waited */
+	reset_close_files(sess);
+}
+
+static void
+reset_end_waits(struct weir_msg *msg)
+{
+	struct weir_fuse_session *sess = container_of(msg, struct weir_fuse_session, visit_msg);
+	struct weir_fsreq *io = &sess->end_waits;
+
+	weir_role_assume_worker();
+	if (!weir_fsdev_has(sess->dev, WEIR_FSOP_ENDWAIT)) {
+		reset_close_files(sess);
+		return;
+	}
+	memset(io, 0, offsetof(struct weir_fsreq, ctx));
+	io->op = WEIR_FSOP_ENDWAIT;
+	io->chan = weir_fsdev_channel(sess->dev);
+	io->in.lock.guest = (uintptr_t)sess;
+	io->done = reset_waits_ended;
+	weir_fsdev_submit(io);
+}
+
 /* Between two rounds of one worker after the other; the last one passes on to the home worker. */
 static void
 reset_visit(struct weir_msg *msg)
@@ -130,10 +161,12 @@ reset_visit(struct weir_msg *msg)
 	struct weir_fuse_session *sess = container_of(msg, struct weir_fuse_session, visit_msg);
 
 	weir_role_assume_worker();
-	if (++sess->nb_visited < weir_workers_count())
+	if (++sess->nb_visited < weir_workers_count()) {
 		weir_worker_send(weir_worker_at(sess->nb_visited), &sess->visit_msg);
-	else
-		weir_worker_send(sess->home, &sess->close_msg);
+		return;
+	}
+	msg->fn = reset_end_waits;
+	weir_worker_send(sess->home, msg);
 }
 
 static void WEIR_ON_CONTROL
@@ -152,6 +185,7 @@ reset_begin(struct weir_fuse_session *sess)
 	sess->ledger_pos = 0;
 	sess->close_pos = 0;
 	sess->nb_visited = 0;
+	sess->visit_msg.fn = reset_visit;
 	weir_worker_send(weir_worker_at(0), &sess->visit_msg);
 }
 
@@ -204,7 +238,6 @@ weir_fuse_session_reset(struct weir_fuse_session *sess, void (*done)(void *arg),
 void WEIR_ON_CONTROL
 fuse_reset_init(struct weir_fuse_session *sess)
 {
-	sess->visit_msg.fn = reset_visit;
 	sess->walk_post.fn = reset_walk;
 	sess->reset_post.fn = reset_wanted;
 	sess->close_msg.fn = reset_close;

@@ -18,6 +18,8 @@ WEIR_LOG_TYPE(fuse);
 #define FUSE_MAX_FILES     (1u << 20)
 /* Open files that there is memory for ahead; the default would be a megabyte for each session. */
 #define FUSE_FILES_AHEAD 2048u
+/* Requests that may wait for locks, until it is known how many there is room for. */
+#define FUSE_WAITERS 16
 /* Linux defaults to 12 and 9, which throttles readahead and asynchronous I/O. */
 #define FUSE_MAX_BACKGROUND 65535
 #define FUSE_CONGESTION     (FUSE_MAX_BACKGROUND / 4 * 3)
@@ -46,6 +48,7 @@ session_init(struct weir_fuse_session *sess, const struct weir_fuse_cfg *cfg,
 	sess->ring_size = cfg->ring_size;
 	sess->max_write = RTE_MAX(limits->max_write, (uint32_t)FUSE_PAGE_SIZE);
 	sess->max_io = RTE_MAX(sess->max_write, (uint32_t)FUSE_IO_MIN);
+	atomic_init(&sess->max_waiters, FUSE_WAITERS);
 	sess->dots = limits->export_support;
 	sess->o_trunc = limits->atomic_o_trunc;
 	sess->home = weir_backend_at(next_home++ % weir_backends_count());
@@ -101,6 +104,12 @@ weir_fuse_session_destroy(struct weir_fuse_session *sess)
 	fuse_ledger_destroy(sess);
 	fuse_stats_destroy(sess);
 	free(sess);
+}
+
+void
+weir_fuse_session_waiters_set(struct weir_fuse_session *sess, uint32_t max)
+{
+	atomic_store_explicit(&sess->max_waiters, max, memory_order_relaxed);
 }
 
 bool

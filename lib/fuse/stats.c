@@ -20,6 +20,7 @@ static const char *const fault_names[FUSE_NB_FAULTS] = {
 	[FUSE_FAULT_FILE] = "bad_file",
 	[FUSE_FAULT_FORGET] = "forget_excess",
 	[FUSE_FAULT_BACKEND] = "bad_backend_result",
+	[FUSE_FAULT_WAITERS] = "too_many_waiters",
 	[FUSE_FAULT_BACKOFF] = "backoff",
 };
 

@@ -80,6 +80,9 @@ struct weir_fuse_req {
 int WEIR_ON_CONTROL weir_fuse_init(uint32_t nb_big_args);
 void WEIR_ON_CONTROL weir_fuse_fini(void);
 
+/** How many requests of all sessions may wait for locks at a time. Control, before any session. */
+void WEIR_ON_CONTROL weir_fuse_waiters_set(uint32_t max);
+
 struct weir_fuse_cfg {
 	const char *name; /**< of the device, for logs; copied */
 	uint32_t ring_size; /**< descriptors of the device's queues: limits max_pages */
@@ -105,6 +108,9 @@ void WEIR_ON_CONTROL weir_fuse_session_destroy(struct weir_fuse_session *sess);
 void WEIR_ON_CONTROL weir_fuse_session_reset(
 		struct weir_fuse_session *sess, void (*done)(void *arg), void *arg);
 
+/** How many requests of a session may wait for locks at a time; more get ENOLCK. Any thread. */
+void weir_fuse_session_waiters_set(struct weir_fuse_session *sess, uint32_t max);
+
 /** True between INIT and DESTROY. Any thread. */
 bool weir_fuse_session_is_mounted(const struct weir_fuse_session *sess);
 
@@ -126,6 +132,12 @@ int WEIR_ON_WORKER weir_fuse_submit(struct weir_fuse_session *sess, struct weir_
  */
 void WEIR_ON_WORKER weir_fuse_detach(
 		struct weir_fuse_req *req, void (*fenced)(struct weir_fuse_req *req));
+
+/**
+ * Asks that a request be answered soon that may wait for a lock: EAGAIN, unless it is granted. For one
+ * that the calling worker has submitted, and that has not completed.
+ */
+void WEIR_ON_WORKER weir_fuse_interrupt(struct weir_fuse_req *req);
 
 /**
  * Statistics of a session: {"mounted", "minor", "nodes", "files", "bytes_read", "bytes_written",

@@ -46,6 +46,7 @@ static const struct weir_param mem_params[] = {
 			.aliases = mem_max_write_aliases, .help = "bytes of one write at most"),
 	WEIR_PARAM(mem_params, attr_valid_ms, WEIR_U32, .def = 1000,
 			.help = "how long a guest may believe names and attributes"),
+	WEIR_LOCK_PARAMS(mem_params),
 };
 
 static void WEIR_ON_CONTROL
@@ -59,6 +60,13 @@ mem_create(struct weir_fsdev *dev, const void *params)
 		.readdirplus = true,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
+		.posix_locks = p->locks,
+		.flock_locks = p->locks,
+	};
+	const struct weir_locks_cfg locks = {
+		.name = weir_fsdev_name(dev),
+		.max_locks = p->max_locks,
+		.wait_ms = p->lock_wait_ms,
 	};
 	struct mem_fsdev *mem = weir_fsdev_priv(dev);
 	int rc;
@@ -70,13 +78,22 @@ mem_create(struct weir_fsdev *dev, const void *params)
 		weir_fsdev_created(dev, rc, NULL);
 		return;
 	}
+	rc = weir_locks_create(&locks, &mem->locks);
+	if (rc < 0)
+		goto destroy_fs;
 	weir_fsdev_limits_set(dev, &limits);
 	if (weir_fsdev_root_create(dev, root_key, S_IFDIR) == NULL) {
-		memfs_destroy(mem->fs);
-		weir_fsdev_created(dev, -ENOMEM, NULL);
-		return;
+		rc = -ENOMEM;
+		goto destroy_locks;
 	}
 	weir_fsdev_created(dev, 0, NULL);
+	return;
+
+destroy_locks:
+	weir_locks_destroy(mem->locks);
+destroy_fs:
+	memfs_destroy(mem->fs);
+	weir_fsdev_created(dev, rc, NULL);
 }
 
 static void WEIR_ON_CONTROL
@@ -84,7 +101,18 @@ mem_destroy(struct weir_fsdev *dev)
 {
 	struct mem_fsdev *mem = weir_fsdev_priv(dev);
 
+	weir_locks_destroy(mem->locks);
 	memfs_destroy(mem->fs);
+}
+
+static json_t *WEIR_ON_CONTROL
+mem_info(const struct weir_fsdev *dev)
+{
+	const struct mem_fsdev *mem = weir_fsdev_priv(dev);
+	uint32_t held, waiting;
+
+	weir_locks_load(mem->locks, &held, &waiting);
+	return json_pack("{s:i, s:i}", "locks", (int)held, "lock_waiters", (int)waiting);
 }
 
 static void WEIR_ON_CONTROL
@@ -166,11 +194,28 @@ mem_verb(struct weir_channel *chan, struct weir_fsreq *req)
 	return mem_result(req, res);
 }
 
-/* Everything is durable as far as it ever will be, and an open file has no state. */
+/* Everything is durable as far as it ever will be, and an open directory has no state. */
 static int WEIR_ON_WORKER
 mem_succeed(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	return 0;
+}
+
+/* Locks are the lock service's. What a file has of them ends when it is flushed and released. */
+static int WEIR_ON_WORKER
+mem_lock(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	const struct mem_fsdev *mem = mem_of(req);
+
+	return weir_locks_do(mem->locks, req, weir_fsreq_complete);
+}
+
+static void
+mem_interrupt(struct weir_fsdev *dev)
+{
+	const struct mem_fsdev *mem = weir_fsdev_priv(dev);
+
+	weir_locks_interrupt(mem->locks);
 }
 
 /* Called only for a request that is away. */
@@ -187,6 +232,9 @@ mem_detach(struct weir_channel *chan, struct weir_fsreq *req,
 		/* The home worker may be copying just now. */
 		ctx->fenced = fenced;
 		break;
+	case WEIR_FSOP_SETLK:
+		weir_locks_detach(mem_of(req)->locks, req, fenced);
+		break;
 	default:
 		fenced(req);
 	}
@@ -195,8 +243,10 @@ mem_detach(struct weir_channel *chan, struct weir_fsreq *req,
 static const struct weir_fsdev_ops mem_ops = {
 	.create = mem_create,
 	.destroy = mem_destroy,
+	.info = mem_info,
 	.node_fini = mem_node_fini,
 	.detach = mem_detach,
+	.interrupt = mem_interrupt,
 	.op = {
 		[WEIR_FSOP_LOOKUP] = mem_verb,
 		[WEIR_FSOP_GETATTR] = mem_verb,
@@ -214,14 +264,17 @@ static const struct weir_fsdev_ops mem_ops = {
 		[WEIR_FSOP_READ] = mem_verb,
 		[WEIR_FSOP_WRITE] = mem_verb,
 		[WEIR_FSOP_STATFS] = mem_verb,
-		[WEIR_FSOP_RELEASE] = mem_succeed,
-		[WEIR_FSOP_FLUSH] = mem_succeed,
+		[WEIR_FSOP_RELEASE] = mem_lock,
+		[WEIR_FSOP_FLUSH] = mem_lock,
 		[WEIR_FSOP_FSYNC] = mem_succeed,
 		[WEIR_FSOP_OPENDIR] = mem_verb,
 		[WEIR_FSOP_READDIR] = mem_verb,
 		[WEIR_FSOP_RELEASEDIR] = mem_succeed,
 		[WEIR_FSOP_FSYNCDIR] = mem_succeed,
 		[WEIR_FSOP_ACCESS] = mem_verb,
+		[WEIR_FSOP_GETLK] = mem_lock,
+		[WEIR_FSOP_SETLK] = mem_lock,
+		[WEIR_FSOP_ENDWAIT] = mem_lock,
 	},
 };
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "weir_fsdev_driver.h"
+#include "weir_lock.h"
 
 #include "memfs.h"
 
@@ -19,12 +20,16 @@ struct mem_params {
 	uint64_t size;
 	uint32_t max_write;
 	uint32_t attr_valid_ms;
+	uint32_t max_locks;
+	uint32_t lock_wait_ms;
+	bool locks;
 };
 
 struct mem_fsdev {
 	struct memfs *fs; /* the home worker's, but for memfs_put_later() */
 	struct weir_worker *home;
 	uint64_t valid_ns;
+	struct weir_locks *locks;
 };
 
 struct mem_batch_entry {
