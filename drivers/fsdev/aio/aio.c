@@ -60,6 +60,7 @@ static const char *const aio_write_aliases[] = { "max_xfer_size", NULL };
 static const char *const aio_skip_aliases[] = { "enable_skip_rw", NULL };
 static const char *const aio_uring_choices[] = { "auto", "off", NULL };
 static const char *const aio_handle_choices[] = { "auto", "never", NULL };
+static const char *const aio_acl_choices[] = { "auto", "off", "on", NULL };
 
 static const struct weir_param aio_params[] = {
 	WEIR_PARAM(aio_params, root_path, WEIR_STR, .flags = WEIR_PARAM_REQUIRED, .position = 2,
@@ -82,8 +83,11 @@ static const struct weir_param aio_params[] = {
 			.help = "remember inodes by file handle where possible, or by descriptor"),
 	WEIR_PARAM(aio_params, max_fds, WEIR_U32, .min = 0, .max = 1 << 20,
 			.help = "descriptors to use at most; 0: a share of the process's limit"),
-	WEIR_PARAM(aio_params, enable_xattr, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
-			.help = "extended attributes"),
+	WEIR_PARAM(aio_params, enable_xattr, WEIR_BOOL, .def = true,
+			.help = "let the guest have extended attributes"),
+	WEIR_PARAM(aio_params, posix_acl, WEIR_ENUM, .choices = aio_acl_choices,
+			.help = "let the guest have POSIX ACLs: where the folder has them, or not, or "
+				"fail without"),
 	WEIR_PARAM(aio_params, enable_writeback_cache, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
 			.help = "let the guest delay writes"),
 	WEIR_PARAM(aio_params, enable_notifications, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
@@ -124,9 +128,10 @@ root_open(struct aio_fs *fs)
 			statx(fs->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
 					&sx) < 0)
 		return -errno;
-	fs->outside = weir_sandbox_folder_check(fs->root_fd) == -EACCES;
-	if (fs->outside)
+	if (weir_sandbox_folder_check(fs->root_fd) == -EACCES) {
+		fs->refused = " is in no folder that --allow-folder names";
 		return -EACCES;
+	}
 	fs->root_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
 	fs->root_ino = sx.stx_ino;
 	fs->root_mount = sx.stx_mnt_id;
@@ -142,6 +147,11 @@ root_open(struct aio_fs *fs)
 	if (handles && fs->handles == AIO_HANDLES_AUTO &&
 			(fs->in_memory || !weir_sandbox_has_landlock()))
 		root_probe_handles(fs);
+	fs->posix_acl = fs->xattr && fs->acl != AIO_ACL_OFF && aio_acl_probe(fs->root_fd);
+	if (fs->acl == AIO_ACL_ON && !fs->posix_acl) {
+		fs->refused = " has no ACLs, which posix_acl wants";
+		return -EOPNOTSUPP;
+	}
 	fs->uring = fs->local && fs->uring && aio_ring_probe();
 	return 0;
 }
@@ -244,6 +254,7 @@ root_done(struct weir_job *job)
 {
 	struct aio_fs *fs = container_of(job, struct aio_fs, job);
 	struct weir_fsdev *dev = fs->dev;
+	struct weir_fsdev_limits limits;
 
 	weir_timer_cancel(&fs->timer);
 	/* The caller has been told long ago that there was no answer. */
@@ -254,13 +265,16 @@ root_done(struct weir_job *job)
 	if (fs->rc == 0)
 		fs->rc = root_node(fs);
 	if (fs->rc == 0) {
+		limits = *weir_fsdev_limits(dev);
+		limits.posix_acl = fs->posix_acl;
+		weir_fsdev_limits_set(dev, &limits);
 		if (fs->in_memory)
 			aio_mounts_start(fs);
 		weir_fsdev_created(dev, 0, NULL);
 		return;
 	}
 	weir_fsdev_created(dev, fs->rc, "%s: %s%s", rte_strerror(-fs->rc), fs->root_path,
-			fs->outside ? " is in no folder that --allow-folder names" : "");
+			fs->refused != NULL ? fs->refused : "");
 	fs_free(fs);
 }
 
@@ -294,11 +308,16 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
 	};
-	struct aio_fs *fs = calloc(1, sizeof(*fs));
+	struct aio_fs *fs;
 	char name[16];
 	unsigned int i;
 	int rc;
 
+	if (params->posix_acl == AIO_ACL_ON && !params->enable_xattr) {
+		weir_fsdev_created(dev, -EINVAL, "posix_acl is nothing without enable_xattr");
+		return;
+	}
+	fs = calloc(1, sizeof(*fs));
 	if (fs == NULL) {
 		weir_fsdev_created(dev, -ENOMEM, NULL);
 		return;
@@ -314,6 +333,8 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	fs->skip_rw = params->skip_rw;
 	fs->uring = params->uring == AIO_URING_AUTO;
 	fs->handles = params->inode_file_handles;
+	fs->xattr = params->enable_xattr;
+	fs->acl = params->posix_acl;
 	fs->valid_ns = params->attr_valid_ms * UINT64_C(1000000);
 	fs->nb_bufs = params->nb_helpers;
 	fs->buf_bytes = RTE_MAX(RTE_ALIGN_CEIL(params->max_write, 4096u), (uint32_t)AIO_BUF_MIN);
@@ -389,12 +410,13 @@ aio_fs_info(const struct weir_fsdev *dev)
 	unsigned int queued, running;
 
 	weir_helpers_load(fs->helpers, &queued, &running);
-	return json_pack("{s:s, s:b, s:b, s:b, s:i, s:i, s:i, s:i, s:i}", "io",
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:i, s:i}", "io",
 			fs->in_memory                      ? "inline" :
 					fs->local && rings ? "io_uring" :
 							     "helpers",
 			"local", fs->local, "file_handles", fs->mount_fd >= 0, "lookup_by_number",
-			atomic_load(&fs->mounts.free_way), "max_fds", (int)fs->fds.max, "open_fds",
+			atomic_load(&fs->mounts.free_way), "xattr", fs->xattr, "posix_acl",
+			fs->posix_acl, "max_fds", (int)fs->fds.max, "open_fds",
 			(int)atomic_load(&fs->fds.used), "helpers_queued", (int)queued,
 			"helpers_running", (int)running, "max_xfer_size", (int)params->max_write);
 }
@@ -462,6 +484,14 @@ static const struct weir_fsdev_ops aio_ops = {
 		[WEIR_FSOP_RELEASEDIR] = aio_release,
 		[WEIR_FSOP_FSYNCDIR] = aio_fsync,
 		[WEIR_FSOP_ACCESS] = aio_access,
+		[WEIR_FSOP_GETXATTR] = aio_xattr,
+		[WEIR_FSOP_SETXATTR] = aio_xattr,
+		[WEIR_FSOP_LISTXATTR] = aio_xattr,
+		[WEIR_FSOP_REMOVEXATTR] = aio_xattr,
+		[WEIR_FSOP_FALLOCATE] = aio_fallocate,
+		[WEIR_FSOP_LSEEK] = aio_lseek,
+		[WEIR_FSOP_COPY_FILE_RANGE] = aio_copy_file_range,
+		[WEIR_FSOP_IOCTL] = aio_ioctl,
 	},
 };
 

@@ -43,6 +43,12 @@ enum aio_handles {
 	AIO_HANDLES_NEVER,
 };
 
+enum aio_acl {
+	AIO_ACL_AUTO,
+	AIO_ACL_OFF,
+	AIO_ACL_ON,
+};
+
 struct aio_params {
 	char root_path[PATH_MAX];
 	uint32_t max_write;
@@ -55,6 +61,7 @@ struct aio_params {
 	bool skip_rw;
 	bool readdirplus;
 	bool enable_xattr;
+	uint32_t posix_acl;
 	bool enable_writeback_cache;
 	bool enable_notifications;
 };
@@ -113,7 +120,10 @@ struct aio_fs {
 	bool by_number; /**< inode numbers hardly ever return: they are the keys of nodes */
 	bool uring; /**< io_uring may be used */
 	bool skip_rw;
+	bool xattr;
+	bool posix_acl; /**< the folder has ACLs, and the guest may know */
 	uint32_t handles; /**< enum aio_handles */
+	uint32_t acl; /**< enum aio_acl */
 	uint64_t valid_ns;
 	void *memory; /**< bounce buffers and iovec tables of all channels */
 	size_t memory_bytes;
@@ -137,7 +147,7 @@ struct aio_fs {
 	struct weir_job job;
 	struct weir_timer timer;
 	char *root_path;
-	bool outside; /**< of the folders that may be served */
+	const char *refused; /**< why the folder is not served, behind its name */
 	int rc;
 };
 
@@ -454,6 +464,15 @@ aio_file_of(const struct weir_file *file)
 {
 	return weir_file_priv(file);
 }
+
+/* xattr.c, range.c, ioctl.c */
+int WEIR_ON_WORKER aio_xattr(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_fallocate(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_lseek(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_copy_file_range(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_ioctl(struct weir_channel *chan, struct weir_fsreq *req);
+/** Whether the file system of a path descriptor has POSIX ACLs. */
+bool WEIR_ON_HELPER aio_acl_probe(int fd);
 
 /* mounts.c */
 
