@@ -2,7 +2,7 @@
  * Copyright (c) 2026 the weir authors
  */
 
-/* FALLOCATE, LSEEK, COPY_FILE_RANGE and IOCTL of the aio driver. */
+/* What guests of the aio driver ask for seldom: FALLOCATE to IOCTL, TMPFILE, STATX, SYNCFS. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -233,8 +233,11 @@ static int
 set_iflags(const struct opened *o, uint32_t more)
 {
 	struct fsc_call get = { 0 }, set = { 0 };
+	int rc;
 
-	assert_int_equal(do_ioctl(o->entry.node, o->file, &get, WEIR_IOCTL_GETFLAGS), 0);
+	rc = do_ioctl(o->entry.node, o->file, &get, WEIR_IOCTL_GETFLAGS);
+	if (rc < 0)
+		return rc;
 	set.req.in.ioctl.iflags = get.req.out.ioctl.iflags ^ more;
 	return do_ioctl(o->entry.node, o->file, &set, WEIR_IOCTL_SETFLAGS);
 }
@@ -319,6 +322,117 @@ ioctl_tells_fsxattr_and_keeps_the_project(void **state)
 	discard(&o, "f");
 }
 
+static int
+do_tmpfile(struct weir_node *dir, uint32_t flags, struct opened *o)
+{
+	struct fsc_call call = {
+		.req = { .op = WEIR_FSOP_TMPFILE, .node = dir, .name = "any/thing" },
+	};
+	int res;
+
+	call.req.in.create.mode = S_IFREG | 0666;
+	call.req.in.create.umask = 022;
+	call.req.file = calloc(1, weir_fsdev_file_size(fsc.dev));
+	assert_non_null(call.req.file);
+	call.req.file->flags = O_CREAT | flags;
+	res = fsc_run(&fsc, &call);
+	if (res < 0) {
+		free(call.req.file);
+		return res;
+	}
+	*o = (struct opened){ .entry = call.req.out.entry, .file = call.req.file };
+	return 0;
+}
+
+static void
+tmpfile_has_no_name_until_it_is_linked(void **state)
+{
+	struct weir_entry entry;
+	struct opened o;
+	struct stat st;
+	int rc;
+
+	rc = do_tmpfile(root, O_RDWR, &o);
+	if (rc == -EOPNOTSUPP)
+		skip();
+	assert_int_equal(rc, 0);
+	assert_int_equal(o.entry.attr.mode, S_IFREG | 0644);
+	assert_int_equal(o.entry.attr.nlink, 0);
+	write_all(&o, 0, 100, 't');
+	assert_int_equal(fsc_link(&fsc, o.entry.node, root, "t"), 0);
+	assert_int_equal(stat(host("t"), &st), 0);
+	assert_int_equal(st.st_size, 100);
+	assert_int_equal(st.st_nlink, 1);
+	assert_int_equal(fsc_lookup(&fsc, root, "t", &entry), 0);
+	assert_ptr_equal(entry.node, o.entry.node);
+	fsc_put(&fsc, entry.node);
+	discard(&o, "t");
+}
+
+static void
+tmpfile_that_is_exclusive_cannot_be_linked(void **state)
+{
+	struct opened o;
+	int rc;
+
+	rc = do_tmpfile(root, O_RDWR | O_EXCL, &o);
+	if (rc == -EOPNOTSUPP)
+		skip();
+	assert_int_equal(rc, 0);
+	assert_int_equal(fsc_link(&fsc, o.entry.node, root, "t"), -ENOENT);
+	discard(&o, "t");
+	assert_int_equal(do_tmpfile(root, O_RDONLY, &o), -EINVAL);
+}
+
+/* On the node and on the open file. */
+static void
+statx_tells_when_a_file_was_born(void **state)
+{
+	struct opened o = create("f");
+	struct weir_statx *seen;
+	struct fsc_call call;
+	struct statx sx;
+	int rc;
+
+	write_all(&o, 0, 100, 's');
+	/* Where there are flags. */
+	rc = set_iflags(&o, FS_NODUMP_FL);
+	assert_true(rc == 0 || rc == -ENOTTY);
+	for (unsigned int i = 0; i < 2; i++) {
+		call = (struct fsc_call){ .req = { .op = WEIR_FSOP_STATX, .node = o.entry.node } };
+		call.req.file = i > 0 ? o.file : NULL;
+		call.req.in.statx.mask = STATX_BASIC_STATS | STATX_BTIME;
+		assert_int_equal(fsc_run(&fsc, &call), 0);
+		seen = &call.req.out.statx.stat;
+		assert_int_equal(
+				statx(AT_FDCWD, host("f"), 0, STATX_BASIC_STATS | STATX_BTIME, &sx),
+				0);
+		assert_int_equal(seen->attr.size, 100);
+		assert_int_equal(seen->attr.ino, sx.stx_ino);
+		assert_int_equal(seen->has_btime, (sx.stx_mask & STATX_BTIME) != 0);
+		assert_int_equal(seen->btime, sx.stx_btime.tv_sec);
+		assert_int_equal(seen->btime_ns, sx.stx_btime.tv_nsec);
+		assert_int_equal(seen->attributes & STATX_ATTR_NODUMP,
+				sx.stx_attributes & STATX_ATTR_NODUMP);
+		assert_int_equal(seen->attributes_mask & STATX_ATTR_NODUMP,
+				sx.stx_attributes_mask & STATX_ATTR_NODUMP);
+		assert_int_equal(seen->attributes_mask & STATX_ATTR_MOUNT_ROOT, 0);
+	}
+	discard(&o, "f");
+}
+
+static void
+syncfs_is_of_a_directory(void **state)
+{
+	struct fsc_call call = { .req = { .op = WEIR_FSOP_SYNCFS, .node = root } };
+	struct opened o = create("f");
+
+	assert_int_equal(fsc_run(&fsc, &call), 0);
+	call.req.node = o.entry.node;
+	assert_int_equal(fsc_run(&fsc, &call), -EINVAL);
+	discard(&o, "f");
+}
+
 static const struct CMUnitTest range_tests[] = {
 	cmocka_unit_test(fallocate_reserves_punches_and_zeroes),
 	cmocka_unit_test(fallocate_by_a_user_takes_the_set_id_bits),
@@ -328,6 +442,10 @@ static const struct CMUnitTest range_tests[] = {
 	cmocka_unit_test(ioctl_sets_flags_of_the_files_own),
 	cmocka_unit_test(ioctl_of_a_directory),
 	cmocka_unit_test(ioctl_tells_fsxattr_and_keeps_the_project),
+	cmocka_unit_test(tmpfile_has_no_name_until_it_is_linked),
+	cmocka_unit_test(tmpfile_that_is_exclusive_cannot_be_linked),
+	cmocka_unit_test(statx_tells_when_a_file_was_born),
+	cmocka_unit_test(syncfs_is_of_a_directory),
 };
 
 int

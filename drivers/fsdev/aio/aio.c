@@ -484,6 +484,8 @@ static const struct weir_fsdev_ops aio_ops = {
 		[WEIR_FSOP_RELEASEDIR] = aio_release,
 		[WEIR_FSOP_FSYNCDIR] = aio_fsync,
 		[WEIR_FSOP_ACCESS] = aio_access,
+		[WEIR_FSOP_TMPFILE] = aio_tmpfile,
+		[WEIR_FSOP_STATX] = aio_statx,
 		[WEIR_FSOP_GETXATTR] = aio_xattr,
 		[WEIR_FSOP_SETXATTR] = aio_xattr,
 		[WEIR_FSOP_LISTXATTR] = aio_xattr,
@@ -491,6 +493,7 @@ static const struct weir_fsdev_ops aio_ops = {
 		[WEIR_FSOP_FALLOCATE] = aio_fallocate,
 		[WEIR_FSOP_LSEEK] = aio_lseek,
 		[WEIR_FSOP_COPY_FILE_RANGE] = aio_copy_file_range,
+		[WEIR_FSOP_SYNCFS] = aio_syncfs,
 		[WEIR_FSOP_IOCTL] = aio_ioctl,
 	},
 };

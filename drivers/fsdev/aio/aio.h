@@ -355,6 +355,8 @@ void WEIR_ON_CONTROL aio_fd_unclaim(uint32_t nb);
 
 /** Attributes, and identity, of an open descriptor. flags: AT_STATX_. found->slot is untouched. */
 int aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr);
+/** As above, with what else statx(2) tells. */
+int aio_fd_statx(const struct aio_fs *fs, int fd, int flags, struct weir_statx *out);
 /** The key of what was identified that tells inodes of one number apart. */
 void aio_key_by_handle(struct aio_found *found);
 int
@@ -427,11 +429,13 @@ int WEIR_ON_WORKER aio_symlink(struct weir_channel *chan, struct weir_fsreq *req
 int WEIR_ON_WORKER aio_mknod(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_mkdir(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_create(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_tmpfile(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_link(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_unlink(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_rmdir(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_rename(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_getattr(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_statx(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_setattr(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_readlink(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_statfs(struct weir_channel *chan, struct weir_fsreq *req);
@@ -440,6 +444,7 @@ int WEIR_ON_WORKER aio_open(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_release(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_flush(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_fsync(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_syncfs(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_opendir(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_readdir(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_rw(struct weir_channel *chan, struct weir_fsreq *req);

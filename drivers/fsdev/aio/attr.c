@@ -63,6 +63,37 @@ aio_getattr(struct weir_channel *chan, struct weir_fsreq *req)
 	return rc;
 }
 
+static int WEIR_ON_HELPER
+statx_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ref ref;
+	int rc;
+
+	rc = attr_open(fs, req, &ref);
+	if (rc < 0)
+		return rc;
+	rc = aio_fd_statx(fs, ref.fd, (int)req->in.statx.flags, &req->out.statx.stat);
+	aio_ref_put_now(fs, &ref);
+	return rc;
+}
+
+int WEIR_ON_WORKER
+aio_statx(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	const struct aio_node *node = weir_node_priv(req->node);
+	struct aio_fs *fs = aio_fs_of(chan);
+	struct aio_ref ref;
+	int rc;
+
+	aio_begin(req);
+	req->out.statx.valid_ns = fs->valid_ns;
+	if (!node->local || attr_peek(fs, req, &ref) < 0)
+		return aio_run(chan, req, statx_run, NULL);
+	rc = aio_fd_statx(fs, ref.fd, AT_STATX_DONT_SYNC, &req->out.statx.stat);
+	aio_fd_put(&fs->fds, ref.slot);
+	return rc;
+}
+
 static struct timespec
 setattr_time(uint32_t valid, uint32_t set, uint32_t now, int64_t sec, uint32_t nsec)
 {

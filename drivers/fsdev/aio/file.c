@@ -234,3 +234,29 @@ aio_fsync(struct weir_channel *chan, struct weir_fsreq *req)
 			(req->flags & WEIR_FSREQ_DATASYNC) != 0 ? IORING_FSYNC_DATASYNC : 0);
 	return aio_ring_send(achan, sqe, req, fsync_finish);
 }
+
+/* A guest asks at the root of what it has mounted; path descriptors cannot. */
+static int WEIR_ON_HELPER
+syncfs_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	struct aio_ref ref;
+	int fd, rc;
+
+	rc = aio_node_open(fs, req->node, &ref);
+	if (rc < 0)
+		return rc;
+	fd = aio_openat(ref.fd, ".", O_RDONLY | O_DIRECTORY, 0, 0);
+	aio_ref_put_now(fs, &ref);
+	if (fd < 0)
+		return fd;
+	rc = syncfs(fd) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+int WEIR_ON_WORKER
+aio_syncfs(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	aio_begin(req);
+	return req->node->type == S_IFDIR ? aio_defer(chan, req, syncfs_run, NULL) : -EINVAL;
+}

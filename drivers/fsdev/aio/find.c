@@ -28,6 +28,10 @@
 #include "aio.h"
 
 #define FIND_STATX (STATX_BASIC_STATS | STATX_MNT_ID)
+/* What is true of the inode, and not of the host's mount. */
+#define FIND_ATTRIBUTES                                                                            \
+	(STATX_ATTR_COMPRESSED | STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_NODUMP |    \
+			STATX_ATTR_ENCRYPTED | STATX_ATTR_VERITY)
 
 /* FNV-1a, with a last mix since the table takes it as it is. */
 static uint64_t
@@ -81,9 +85,9 @@ attr_fill(const struct aio_fs *fs, const struct statx *sx, struct weir_attr *att
 }
 
 static int
-fd_statx(int fd, int flags, struct statx *sx)
+fd_statx(int fd, int flags, unsigned int mask, struct statx *sx)
 {
-	return statx(fd, "", AT_EMPTY_PATH | flags, FIND_STATX, sx) < 0 ? -errno : 0;
+	return statx(fd, "", AT_EMPTY_PATH | flags, mask, sx) < 0 ? -errno : 0;
 }
 
 /* Of all calls that tell attributes this one takes the least. */
@@ -123,10 +127,28 @@ aio_fd_attr(struct aio_fs *fs, int fd, int flags, struct weir_attr *attr)
 	/* It knows no flags, but what is in memory needs none, and helpers set none. */
 	if (fs->in_memory)
 		return fd_stat(fs, fd, attr);
-	rc = fd_statx(fd, flags, &sx);
+	rc = fd_statx(fd, flags, FIND_STATX, &sx);
 	if (rc == 0)
 		attr_fill(fs, &sx, attr);
 	return rc;
+}
+
+int
+aio_fd_statx(const struct aio_fs *fs, int fd, int flags, struct weir_statx *out)
+{
+	struct statx sx;
+	int rc;
+
+	rc = fd_statx(fd, flags, FIND_STATX | STATX_BTIME, &sx);
+	if (rc < 0)
+		return rc;
+	attr_fill(fs, &sx, &out->attr);
+	out->has_btime = (sx.stx_mask & STATX_BTIME) != 0;
+	out->btime = sx.stx_btime.tv_sec;
+	out->btime_ns = sx.stx_btime.tv_nsec;
+	out->attributes = sx.stx_attributes & FIND_ATTRIBUTES;
+	out->attributes_mask = sx.stx_attributes_mask & FIND_ATTRIBUTES;
+	return 0;
 }
 
 /* Fills the handle of a name, or of fd itself; none where there is none or it is too long. */
@@ -173,7 +195,7 @@ aio_identify(struct aio_fs *fs, int fd, int flags, struct aio_found *found, stru
 	struct statx sx;
 	int rc;
 
-	rc = fd_statx(fd, flags, &sx);
+	rc = fd_statx(fd, flags, FIND_STATX, &sx);
 	if (rc < 0)
 		return rc;
 	attr_fill(fs, &sx, attr);

@@ -52,7 +52,7 @@ entry_finish(struct weir_channel *chan, struct weir_fsreq *req)
 		return -EINPROGRESS;
 	}
 	if (rc < 0) {
-		if (req->op == WEIR_FSOP_CREATE)
+		if (req->op == WEIR_FSOP_CREATE || req->op == WEIR_FSOP_TMPFILE)
 			aio_file_drop(fs, req->file);
 		return rc;
 	}
@@ -281,6 +281,22 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	return aio_may_wait() ? create_existing(fs, req, dirfd, flags) : -EAGAIN;
 }
 
+/* A file without a name. With O_EXCL it never gets one. */
+static int WEIR_ON_HELPER
+tmpfile_open(struct weir_fsreq *req, int dirfd)
+{
+	const int flags = aio_open_flags(req->file->flags) | ((int)req->file->flags & O_EXCL);
+	int fd;
+
+	fd = aio_cred_take_able(&req->cred);
+	if (fd < 0)
+		return fd;
+	aio_cred_umask(req->in.create.umask);
+	fd = aio_openat(dirfd, ".", (uint64_t)(flags | O_TMPFILE), req->in.create.mode & 07777, 0);
+	aio_cred_drop();
+	return fd;
+}
+
 /*
  * What was made, and a path descriptor for the node beside the file's own. In memory one is opened
  * when it is needed, if ever: that is not dear there.
@@ -318,7 +334,10 @@ create_file(struct aio_fs *fs, struct weir_fsreq *req)
 	rc = aio_node_open(fs, req->node, &dir);
 	if (rc < 0)
 		return rc;
-	fd = create_open(fs, req, dir.fd);
+	if (req->op == WEIR_FSOP_TMPFILE)
+		fd = tmpfile_open(req, dir.fd);
+	else
+		fd = create_open(fs, req, dir.fd);
 	aio_ref_put_now(fs, &dir);
 	if (fd < 0)
 		return fd;
@@ -355,4 +374,11 @@ aio_create(struct weir_channel *chan, struct weir_fsreq *req)
 
 	aio_begin(req);
 	return rc < 0 ? rc : aio_run(chan, req, create_run, entry_finish);
+}
+
+int WEIR_ON_WORKER
+aio_tmpfile(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	aio_begin(req);
+	return aio_defer(chan, req, create_run, entry_finish);
 }
