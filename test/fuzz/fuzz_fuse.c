@@ -85,7 +85,7 @@ learn(uint32_t opcode, const void *body, int len)
 		files[i] = open->fh;
 	else if (fuse_ops[opcode].undo != NULL && len >= (int)sizeof(*entry))
 		nodes[i] = entry->nodeid;
-	if (opcode == FUSE_CREATE && len > (int)sizeof(*entry))
+	if (fuse_ops[opcode].reply == fuse_create_reply && len > (int)sizeof(*entry))
 		files[i] = ((const struct fuse_open_out *)(entry + 1))->fh;
 }
 
@@ -122,12 +122,19 @@ take_room(struct input *in)
 static void
 take_handles(struct input *in, uint32_t opcode, uint8_t *arg)
 {
+	bool is_second = opcode == FUSE_GETATTR || opcode == FUSE_SETATTR || opcode == FUSE_STATX;
+	bool is_copy = opcode == FUSE_COPY_FILE_RANGE || opcode == FUSE_COPY_FILE_RANGE_64;
+	struct fuse_copy_file_range_in *copy = (void *)arg;
 	uint8_t n = take(in);
-	size_t off = opcode == FUSE_GETATTR || opcode == FUSE_SETATTR ? 8 : 0;
 
-	if (n >= 2 * NB_KNOWN)
-		return;
-	memcpy(arg + off, n < NB_KNOWN ? &files[n] : &nodes[n - NB_KNOWN], 8);
+	if (n < 2 * NB_KNOWN)
+		memcpy(is_second ? arg + 8 : arg, n < NB_KNOWN ? &files[n] : &nodes[n - NB_KNOWN],
+				8);
+	n = is_copy ? take(in) : UINT8_MAX;
+	if (n < NB_KNOWN * NB_KNOWN) {
+		copy->nodeid_out = nodes[n % NB_KNOWN];
+		copy->fh_out = files[n / NB_KNOWN];
+	}
 }
 
 static void
@@ -141,7 +148,7 @@ go_on(void)
 static void
 request(struct input *in, uint8_t opcode)
 {
-	uint8_t arg[ARG_MAX] = { 0 };
+	uint8_t arg[ARG_MAX] __rte_aligned(8) = { 0 };
 	uint8_t node = take(in), length = take(in), wrong = take(in);
 	uint64_t nodeid = node < NB_KNOWN ? nodes[node] : node < 200 ? FUSE_NODEID_ROOT : node;
 	uint32_t room = take_room(in), row = opcode < FUSE_NB_OPCODES ? opcode : 0;
@@ -232,6 +239,7 @@ finish(void)
 	fake_clear();
 	memset(nodes, 0, sizeof(nodes));
 	memset(files, 0, sizeof(files));
+	nb_learned = 0;
 	/* A reset takes its time: not for a guest that did nothing. */
 	if (weir_fuse_session_is_mounted(guest_sess) && atomic_load(&guest_sess->nb_nodes) == 0 &&
 			weir_table_used(guest_sess->files) == 0)
