@@ -5,6 +5,7 @@
 /* Inodes: their life, their attributes, and the file system that holds them. */
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -105,6 +106,7 @@ memfs_inode_alloc(struct memfs *fs, const struct memfs_new *what)
 		.atime = now,
 		.mtime = now,
 		.ctime = now,
+		.btime = now,
 	};
 	return ino;
 }
@@ -118,7 +120,7 @@ memfs_inode_release(struct memfs *fs, uint32_t ino)
 		return;
 	if (S_ISREG(inode->mode))
 		memfs_map_resize(fs, inode, 0);
-	else if (S_ISLNK(inode->mode))
+	else if (S_ISLNK(inode->mode) && inode->target != 0)
 		mem_pool_free(&fs->pages, inode->target);
 	mem_pool_free(&fs->inodes, ino);
 }
@@ -183,8 +185,11 @@ is_before(const struct timespec *a, const struct timespec *b)
 void
 memfs_accessed(struct memfs_inode *inode)
 {
-	struct timespec now = memfs_now();
+	struct timespec now;
 
+	if ((inode->iflags & FS_NOATIME_FL) != 0)
+		return;
+	now = memfs_now();
 	if (!is_before(&inode->mtime, &inode->atime) || !is_before(&inode->ctime, &inode->atime) ||
 			now.tv_sec - inode->atime.tv_sec >= 24 * 60 * 60)
 		inode->atime = now;
@@ -215,6 +220,39 @@ memfs_getattr(struct memfs *fs, uint32_t ino, struct weir_attr *attr)
 	/* Its own "." and the ".." of each directory in it; none once it is removed. */
 	if (S_ISDIR(inode->mode) && inode->nlink > 0)
 		attr->nlink = 2 + inode->dir.nb_dirs;
+}
+
+void
+memfs_statx(struct memfs *fs, uint32_t ino, struct weir_statx *out)
+{
+	const struct memfs_inode *inode = memfs_inode(fs, ino);
+
+	*out = (struct weir_statx){
+		.btime = inode->btime.tv_sec,
+		.btime_ns = (uint32_t)inode->btime.tv_nsec,
+		.has_btime = true,
+		.attributes = (inode->iflags & FS_NODUMP_FL) != 0 ? STATX_ATTR_NODUMP : 0,
+		.attributes_mask = STATX_ATTR_NODUMP,
+	};
+	memfs_getattr(fs, ino, &out->attr);
+}
+
+uint32_t
+memfs_iflags(const struct memfs *fs, uint32_t ino)
+{
+	return memfs_inode(fs, ino)->iflags;
+}
+
+int
+memfs_set_iflags(struct memfs *fs, uint32_t ino, uint32_t iflags)
+{
+	struct memfs_inode *inode = memfs_inode(fs, ino);
+
+	if ((iflags & ~(uint32_t)(FS_NODUMP_FL | FS_NOATIME_FL)) != 0)
+		return -EOPNOTSUPP;
+	inode->iflags = iflags;
+	inode->ctime = memfs_now();
+	return 0;
 }
 
 static int

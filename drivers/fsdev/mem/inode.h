@@ -7,6 +7,7 @@
 /* What the files of memfs share. */
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -23,7 +24,9 @@ struct memfs_inode {
 	uint32_t refs;
 	uint64_t size;
 	uint64_t nb_pages;
-	struct timespec atime, mtime, ctime;
+	struct timespec atime, mtime, ctime, btime;
+	uint32_t iflags; /* FS_..._FL */
+	bool linkable; /* without a name, and may get one */
 	union {
 		struct {
 			uint32_t parent;
@@ -89,7 +92,16 @@ uint32_t memfs_inode_alloc(struct memfs *fs, const struct memfs_new *what);
 /* Frees an inode that has neither name nor reference, with its content; others stay. */
 void memfs_inode_release(struct memfs *fs, uint32_t ino);
 
-/* Makes a file size bytes long: cuts pages off, or leaves a hole. */
+/* Makes a file size bytes long: cuts off pages, also those beyond its end, or leaves a hole. */
 void memfs_map_resize(struct memfs *fs, struct memfs_inode *inode, uint64_t size);
+/* Frees the pages from the from-th to before the to-th. */
+void memfs_map_punch(struct memfs *fs, struct memfs_inode *inode, uint64_t from, uint64_t to);
+/* The number of a file's page, 0 in a hole. */
+uint32_t memfs_map_find(const struct memfs *fs, const struct memfs_inode *inode, uint64_t index);
+/* The bytes of a page, made where there was a hole; NULL when space runs out. */
+uint8_t *memfs_map_page(struct memfs *fs, struct memfs_inode *inode, uint64_t index);
+/* The first page from index to before end that is there, or is not; end where there is none. */
+uint64_t memfs_map_next(const struct memfs *fs, const struct memfs_inode *inode, uint64_t index,
+		uint64_t end, bool data);
 
 #endif /* MEM_INODE_H */

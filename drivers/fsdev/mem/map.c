@@ -22,8 +22,8 @@ map_span(uint32_t depth)
 	return UINT64_C(1) << (MAP_BITS * depth);
 }
 
-static uint32_t
-map_find(const struct memfs *fs, const struct memfs_inode *inode, uint64_t index)
+uint32_t
+memfs_map_find(const struct memfs *fs, const struct memfs_inode *inode, uint64_t index)
 {
 	uint32_t depth = inode->map.depth;
 	uint32_t page = inode->map.root;
@@ -90,9 +90,10 @@ map_slot(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
 	return slot;
 }
 
-/* Frees the pages from the from-th on below a slot, and what has become empty with them. */
+/* Frees the pages from the from-th to before the to-th below a slot, and tables that are all cut. */
 static void
-map_cut(struct memfs *fs, struct memfs_inode *inode, uint32_t *slot, uint32_t depth, uint64_t from)
+map_cut(struct memfs *fs, struct memfs_inode *inode, uint32_t *slot, uint32_t depth, uint64_t from,
+		uint64_t to)
 {
 	uint64_t span, i;
 	uint32_t *table;
@@ -102,11 +103,11 @@ map_cut(struct memfs *fs, struct memfs_inode *inode, uint32_t *slot, uint32_t de
 	if (depth > 0) {
 		span = map_span(depth - 1);
 		table = mem_pool_at(&fs->pages, *slot);
-		for (i = from / span; i < MAP_SLOTS; i++)
-			map_cut(fs, inode, &table[i], depth - 1,
-					i == from / span ? from % span : 0);
+		for (i = from / span; i < MAP_SLOTS && i * span < to; i++)
+			map_cut(fs, inode, &table[i], depth - 1, i == from / span ? from % span : 0,
+					to - i * span);
 	}
-	if (from > 0)
+	if (from > 0 || to < map_span(depth))
 		return;
 	mem_pool_free(&fs->pages, *slot);
 	*slot = 0;
@@ -115,17 +116,44 @@ map_cut(struct memfs *fs, struct memfs_inode *inode, uint32_t *slot, uint32_t de
 }
 
 void
+memfs_map_punch(struct memfs *fs, struct memfs_inode *inode, uint64_t from, uint64_t to)
+{
+	map_cut(fs, inode, &inode->map.root, inode->map.depth, from, to);
+	if (inode->map.root == 0)
+		inode->map.depth = 0;
+}
+
+uint64_t
+memfs_map_next(const struct memfs *fs, const struct memfs_inode *inode, uint64_t index,
+		uint64_t end, bool data)
+{
+	uint32_t page, depth;
+	const uint32_t *table;
+
+	while (index < end && index < map_span(inode->map.depth)) {
+		page = inode->map.root;
+		for (depth = inode->map.depth; depth > 0 && page != 0; depth--) {
+			table = mem_pool_at(&fs->pages, page);
+			page = table[index >> (MAP_BITS * (depth - 1)) & (MAP_SLOTS - 1)];
+		}
+		if ((page != 0) == data)
+			return index;
+		/* A hole is as long as what the missing table would have under it. */
+		index = (index / map_span(depth) + 1) * map_span(depth);
+	}
+	return data ? end : RTE_MIN(index, end);
+}
+
+void
 memfs_map_resize(struct memfs *fs, struct memfs_inode *inode, uint64_t size)
 {
 	uint32_t tail = size % MEMFS_PAGE_SIZE;
 	uint32_t page;
 
-	if (size < inode->size) {
-		map_cut(fs, inode, &inode->map.root, inode->map.depth,
-				(size + MEMFS_PAGE_SIZE - 1) / MEMFS_PAGE_SIZE);
-		if (inode->map.root == 0)
-			inode->map.depth = 0;
-		page = tail > 0 ? map_find(fs, inode, size / MEMFS_PAGE_SIZE) : 0;
+	if (size <= inode->size) {
+		memfs_map_punch(fs, inode, (size + MEMFS_PAGE_SIZE - 1) / MEMFS_PAGE_SIZE,
+				UINT64_MAX);
+		page = tail > 0 ? memfs_map_find(fs, inode, size / MEMFS_PAGE_SIZE) : 0;
 		if (page != 0)
 			memset((uint8_t *)mem_pool_at(&fs->pages, page) + tail, 0,
 					MEMFS_PAGE_SIZE - tail);
@@ -146,7 +174,7 @@ memfs_read(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t len, struct we
 	for (done = 0; done < len; done += n, off += n) {
 		in = off % MEMFS_PAGE_SIZE;
 		n = RTE_MIN(len - done, MEMFS_PAGE_SIZE - in);
-		page = map_find(fs, inode, off / MEMFS_PAGE_SIZE);
+		page = memfs_map_find(fs, inode, off / MEMFS_PAGE_SIZE);
 		if (page == 0) {
 			weir_iov_zero(iov, n);
 		} else {
@@ -158,9 +186,8 @@ memfs_read(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t len, struct we
 	return (int)len;
 }
 
-/* The bytes of a page, made where there was a hole; NULL when space runs out. */
-static uint8_t *
-map_page(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
+uint8_t *
+memfs_map_page(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
 {
 	uint32_t *slot = map_slot(fs, inode, index);
 	uint8_t *bytes;
@@ -194,7 +221,7 @@ memfs_write(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t len, struct w
 	for (done = 0; done < len; done += n, off += n) {
 		in = off % MEMFS_PAGE_SIZE;
 		n = RTE_MIN(len - done, MEMFS_PAGE_SIZE - in);
-		to = map_page(fs, inode, off / MEMFS_PAGE_SIZE);
+		to = memfs_map_page(fs, inode, off / MEMFS_PAGE_SIZE);
 		if (to == NULL)
 			break;
 		weir_iov_read(iov, to + in, n);

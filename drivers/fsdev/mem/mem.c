@@ -133,14 +133,29 @@ mem_do(struct weir_fsreq *req)
 	return mem_verbs[req->op](mem, req);
 }
 
+static void WEIR_ON_WORKER mem_go_on(struct weir_fsreq *req);
+
 /* What a verb's result means on the channel's worker. */
 static int WEIR_ON_WORKER
 mem_result(struct weir_fsreq *req, int res)
 {
+	bool is_sliced;
+
 	if (res != -EAGAIN)
 		return res;
-	weir_fsreq_retry(req, NULL);
+	is_sliced = req->op == WEIR_FSOP_FALLOCATE || req->op == WEIR_FSOP_COPY_FILE_RANGE;
+	weir_fsreq_retry(req, is_sliced ? mem_go_on : NULL);
 	return -EINPROGRESS;
+}
+
+/* Does the next slice of long work, so that others have their turn in between. */
+static void WEIR_ON_WORKER
+mem_go_on(struct weir_fsreq *req)
+{
+	int res = weir_fsreq_detached(req) ? -ECANCELED : mem_result(req, mem_send(req));
+
+	if (res != -EINPROGRESS)
+		weir_fsreq_complete(req, res);
 }
 
 static void
@@ -192,6 +207,15 @@ mem_verb(struct weir_channel *chan, struct weir_fsreq *req)
 	int res = req->op == WEIR_FSOP_READDIR ? mem_readdir(req) : mem_send(req);
 
 	return mem_result(req, res);
+}
+
+static int WEIR_ON_WORKER
+mem_sliced(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	struct mem_ctx *ctx = weir_fsreq_ctx(req);
+
+	ctx->pos = 0;
+	return mem_verb(chan, req);
 }
 
 /* Everything is durable as far as it ever will be, and an open directory has no state. */
@@ -272,6 +296,13 @@ static const struct weir_fsdev_ops mem_ops = {
 		[WEIR_FSOP_RELEASEDIR] = mem_succeed,
 		[WEIR_FSOP_FSYNCDIR] = mem_succeed,
 		[WEIR_FSOP_ACCESS] = mem_verb,
+		[WEIR_FSOP_TMPFILE] = mem_verb,
+		[WEIR_FSOP_STATX] = mem_verb,
+		[WEIR_FSOP_FALLOCATE] = mem_sliced,
+		[WEIR_FSOP_LSEEK] = mem_verb,
+		[WEIR_FSOP_COPY_FILE_RANGE] = mem_sliced,
+		[WEIR_FSOP_SYNCFS] = mem_succeed,
+		[WEIR_FSOP_IOCTL] = mem_verb,
 		[WEIR_FSOP_GETLK] = mem_lock,
 		[WEIR_FSOP_SETLK] = mem_lock,
 		[WEIR_FSOP_ENDWAIT] = mem_lock,

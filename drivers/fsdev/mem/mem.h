@@ -56,10 +56,14 @@ struct mem_ctx {
 	bool plus; /* READDIR: with entries. The flags are the submitter's to change */
 	bool emitted; /* READDIR: something */
 	uint64_t cookie; /* READDIR: where the next batch starts */
+	uint64_t pos; /* FALLOCATE, COPY_FILE_RANGE: bytes that are done */
 	void (*fenced)(struct weir_fsreq *req); /* to be told when the request comes back */
 };
 
-/* A verb as the home worker does it: a result, or -EAGAIN to have it all tried again. */
+/*
+ * A verb as the home worker does it: a result, or -EAGAIN to have it all tried again, or to go on
+ * where ctx.pos says so.
+ */
 typedef int (*mem_verb_fn)(struct mem_fsdev *mem, struct weir_fsreq *req);
 
 extern const mem_verb_fn mem_verbs[WEIR_NB_FSOPS];

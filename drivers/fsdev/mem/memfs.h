@@ -53,6 +53,9 @@ struct memfs_new {
 int memfs_lookup(struct memfs *fs, uint32_t dir, const char *name, uint32_t *ino);
 int memfs_make(struct memfs *fs, uint32_t dir, const char *name, const struct memfs_new *what,
 		uint32_t *ino);
+/* A regular file without a name; linkable: it may get one. */
+int memfs_make_unnamed(struct memfs *fs, uint32_t dir, const struct memfs_new *what, bool linkable,
+		uint32_t *ino);
 int memfs_link(struct memfs *fs, uint32_t ino, uint32_t dir, const char *name);
 int memfs_unlink(struct memfs *fs, uint32_t dir, const char *name);
 int memfs_rmdir(struct memfs *fs, uint32_t dir, const char *name);
@@ -60,6 +63,10 @@ int memfs_rename(struct memfs *fs, uint32_t dir, const char *name, uint32_t newd
 		const char *newname, uint32_t flags);
 
 void memfs_getattr(struct memfs *fs, uint32_t ino, struct weir_attr *attr);
+void memfs_statx(struct memfs *fs, uint32_t ino, struct weir_statx *out);
+/* The inode flags of ioctl_iflags(2): those that dump(8) and atime obey. -EOPNOTSUPP for others. */
+uint32_t memfs_iflags(const struct memfs *fs, uint32_t ino);
+int memfs_set_iflags(struct memfs *fs, uint32_t ino, uint32_t iflags);
 /* valid is of WEIR_SET_. */
 int memfs_setattr(struct memfs *fs, uint32_t ino, uint32_t valid, const struct weir_attr *attr);
 int memfs_access(struct memfs *fs, uint32_t ino, const struct weir_cred *cred, uint32_t mask);
@@ -68,6 +75,24 @@ void memfs_statfs(struct memfs *fs, struct weir_statfs *out);
 /* Return the bytes, fewer than wanted at the end of the file or of the space, or -errno. */
 int memfs_read(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t len, struct weir_iov *iov);
 int memfs_write(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t len, struct weir_iov *iov);
+/*
+ * Long work is done a slice at a time: -EAGAIN asks to be called again with the same arguments and
+ * *pos, which is 0 at first.
+ */
+
+/* mode is of FALLOC_FL_: space is taken, freed or zeroed. 0 or -errno. */
+int memfs_fallocate(struct memfs *fs, uint32_t ino, uint32_t mode, uint64_t off, uint64_t len,
+		uint64_t *pos);
+
+struct memfs_copy {
+	uint32_t ino, newino;
+	uint64_t off, newoff, len;
+};
+
+/* Copies from one file to another, holes as holes where it can. The bytes, or -errno. */
+int memfs_copy(struct memfs *fs, const struct memfs_copy *copy, uint64_t *pos);
+/* SEEK_DATA and SEEK_HOLE. 0 or -errno. */
+int memfs_seek(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t whence, uint64_t *out);
 int memfs_readlink(struct memfs *fs, uint32_t ino, struct weir_iov *iov);
 
 /*

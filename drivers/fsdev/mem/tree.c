@@ -225,41 +225,64 @@ inherit_group(struct memfs_inode *inode, uint32_t gid, const struct memfs_new *w
 		inode->mode &= ~S_ISGID;
 }
 
-int
-memfs_make(struct memfs *fs, uint32_t dir, const char *text, const struct memfs_new *what,
-		uint32_t *out)
+/* A file that is to be in a directory, without a name yet. */
+static int
+inode_make(struct memfs *fs, uint32_t dir, const struct memfs_new *what, uint32_t *out)
 {
 	const struct memfs_inode *parent = memfs_inode(fs, dir);
+	uint32_t ino = memfs_inode_alloc(fs, what);
 	struct memfs_inode *inode;
-	uint32_t ino;
-	int rc;
+	int rc = 0;
 
-	rc = dir_check_new(fs, dir, text);
-	if (rc < 0)
-		return rc;
-	ino = memfs_inode_alloc(fs, what);
 	if (ino == 0)
 		return -ENOSPC;
 	inode = memfs_inode(fs, ino);
 	if (parent->mode & S_ISGID)
 		inherit_group(inode, parent->gid, what);
-	if (S_ISLNK(inode->mode)) {
+	if (S_ISLNK(inode->mode))
 		rc = symlink_set(fs, inode, what->target);
-		if (rc < 0)
-			goto free_inode;
-	}
-	rc = names_add(fs, dir, text, ino);
 	if (rc < 0)
-		goto free_target;
-	inode->nlink = 1;
+		memfs_inode_release(fs, ino);
+	else
+		*out = ino;
+	return rc;
+}
+
+int
+memfs_make(struct memfs *fs, uint32_t dir, const char *text, const struct memfs_new *what,
+		uint32_t *out)
+{
+	uint32_t ino;
+	int rc;
+
+	rc = dir_check_new(fs, dir, text);
+	if (rc == 0)
+		rc = inode_make(fs, dir, what, &ino);
+	if (rc < 0)
+		return rc;
+	rc = names_add(fs, dir, text, ino);
+	if (rc < 0) {
+		memfs_inode_release(fs, ino);
+		return rc;
+	}
+	memfs_inode(fs, ino)->nlink = 1;
 	*out = ino;
 	return 0;
+}
 
-free_target:
-	if (S_ISLNK(inode->mode))
-		mem_pool_free(&fs->pages, inode->target);
-free_inode:
-	mem_pool_free(&fs->inodes, ino);
+int
+memfs_make_unnamed(struct memfs *fs, uint32_t dir, const struct memfs_new *what, bool linkable,
+		uint32_t *out)
+{
+	int rc;
+
+	if (!S_ISDIR(memfs_inode(fs, dir)->mode))
+		return -ENOTDIR;
+	if (memfs_inode(fs, dir)->nlink == 0)
+		return -ENOENT;
+	rc = inode_make(fs, dir, what, out);
+	if (rc == 0)
+		memfs_inode(fs, *out)->linkable = linkable;
 	return rc;
 }
 
@@ -273,11 +296,12 @@ memfs_link(struct memfs *fs, uint32_t ino, uint32_t dir, const char *text)
 		return rc;
 	if (S_ISDIR(inode->mode))
 		return -EPERM;
-	if (inode->nlink == 0)
+	if (inode->nlink == 0 && !inode->linkable)
 		return -ENOENT;
 	rc = names_add(fs, dir, text, ino);
 	if (rc < 0)
 		return rc;
+	inode->linkable = false;
 	inode->nlink++;
 	inode->ctime = memfs_now();
 	return 0;

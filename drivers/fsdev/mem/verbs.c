@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -87,10 +88,10 @@ mem_setattr(struct mem_fsdev *mem, struct weir_fsreq *req)
 	return rc < 0 ? rc : mem_getattr(mem, req);
 }
 
-static int WEIR_ON_WORKER
-mem_make(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t type)
+static struct memfs_new
+mem_new(const struct weir_fsreq *req, uint32_t type)
 {
-	const struct memfs_new what = {
+	return (struct memfs_new){
 		.mode = type | (req->in.create.mode & ~req->in.create.umask & 07777),
 		.uid = req->cred.uid,
 		.gid = req->cred.gid,
@@ -98,6 +99,12 @@ mem_make(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t type)
 		.has_group = req->cred.has_group,
 		.rdev = type == S_IFCHR || type == S_IFBLK ? req->in.create.rdev : 0,
 	};
+}
+
+static int WEIR_ON_WORKER
+mem_make(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t type)
+{
+	const struct memfs_new what = mem_new(req, type);
 	uint32_t ino;
 	int rc = memfs_make(mem->fs, ino_of(req->node), req->name, &what, &ino);
 
@@ -244,6 +251,22 @@ mem_create_open(struct mem_fsdev *mem, struct weir_fsreq *req)
 	return rc == -ENOENT ? mem_make(mem, req, S_IFREG) : rc;
 }
 
+static int WEIR_ON_WORKER
+mem_tmpfile(struct mem_fsdev *mem, struct weir_fsreq *req)
+{
+	const struct memfs_new what = mem_new(req, S_IFREG);
+	uint32_t ino;
+	int rc = memfs_make_unnamed(
+			mem->fs, ino_of(req->node), &what, (req->file->flags & O_EXCL) == 0, &ino);
+
+	if (rc < 0)
+		return rc;
+	rc = mem_entry(req, ino, &req->out.entry);
+	if (rc < 0)
+		memfs_put(mem->fs, ino, 0);
+	return rc;
+}
+
 static int
 mem_check_file(const struct weir_fsreq *req)
 {
@@ -292,6 +315,89 @@ mem_access(struct mem_fsdev *mem, struct weir_fsreq *req)
 	return memfs_access(mem->fs, ino_of(req->node), &req->cred, req->in.access.mask);
 }
 
+static int WEIR_ON_WORKER
+mem_statx(struct mem_fsdev *mem, struct weir_fsreq *req)
+{
+	memfs_statx(mem->fs, ino_of(req->node), &req->out.statx.stat);
+	req->out.statx.valid_ns = mem->valid_ns;
+	return 0;
+}
+
+static int WEIR_ON_WORKER
+mem_fallocate(struct mem_fsdev *mem, struct weir_fsreq *req)
+{
+	struct mem_ctx *ctx = weir_fsreq_ctx(req);
+	int rc = mem_check_file(req);
+
+	return rc < 0 ? rc :
+			memfs_fallocate(mem->fs, ino_of(req->node), req->in.fallocate.mode,
+					req->in.fallocate.off, req->in.fallocate.len, &ctx->pos);
+}
+
+static int WEIR_ON_WORKER
+mem_lseek(struct mem_fsdev *mem, struct weir_fsreq *req)
+{
+	int rc = mem_check_file(req);
+
+	return rc < 0 ? rc :
+			memfs_seek(mem->fs, ino_of(req->node), req->in.lseek.off,
+					req->in.lseek.whence, &req->out.off);
+}
+
+static int WEIR_ON_WORKER
+mem_copy(struct mem_fsdev *mem, struct weir_fsreq *req)
+{
+	const struct memfs_copy copy = {
+		.ino = ino_of(req->node),
+		.newino = ino_of(req->newnode),
+		.off = req->in.io.off,
+		.newoff = req->in.io.newoff,
+		.len = req->in.io.len,
+	};
+	struct mem_ctx *ctx = weir_fsreq_ctx(req);
+
+	return memfs_copy(mem->fs, &copy, &ctx->pos);
+}
+
+static int WEIR_ON_WORKER
+mem_set_xflags(struct mem_fsdev *mem, const struct weir_fsreq *req)
+{
+	const struct weir_fsxattr *attr = &req->in.ioctl.fsxattr;
+	uint32_t iflags = 0;
+
+	if ((attr->xflags & ~(uint32_t)(FS_XFLAG_NODUMP | FS_XFLAG_NOATIME)) != 0 ||
+			attr->extsize != 0 || attr->projid != 0 || attr->cowextsize != 0)
+		return -EOPNOTSUPP;
+	if ((attr->xflags & FS_XFLAG_NODUMP) != 0)
+		iflags |= FS_NODUMP_FL;
+	if ((attr->xflags & FS_XFLAG_NOATIME) != 0)
+		iflags |= FS_NOATIME_FL;
+	return memfs_set_iflags(mem->fs, ino_of(req->node), iflags);
+}
+
+static int WEIR_ON_WORKER
+mem_ioctl(struct mem_fsdev *mem, struct weir_fsreq *req)
+{
+	uint32_t iflags = memfs_iflags(mem->fs, ino_of(req->node));
+
+	switch (req->in.ioctl.cmd) {
+	case WEIR_IOCTL_GETFLAGS:
+		req->out.ioctl.iflags = iflags;
+		return 0;
+	case WEIR_IOCTL_SETFLAGS:
+		return memfs_set_iflags(mem->fs, ino_of(req->node), req->in.ioctl.iflags);
+	case WEIR_IOCTL_GETFSXATTR:
+		req->out.ioctl.fsxattr = (struct weir_fsxattr){
+			.xflags = ((iflags & FS_NODUMP_FL) != 0 ? FS_XFLAG_NODUMP : 0) |
+					((iflags & FS_NOATIME_FL) != 0 ? FS_XFLAG_NOATIME : 0),
+		};
+		return 0;
+	case WEIR_IOCTL_SETFSXATTR:
+		return mem_set_xflags(mem, req);
+	}
+	return -ENOTTY;
+}
+
 const mem_verb_fn mem_verbs[WEIR_NB_FSOPS] = {
 	[WEIR_FSOP_LOOKUP] = mem_lookup,
 	[WEIR_FSOP_GETATTR] = mem_getattr,
@@ -312,4 +418,10 @@ const mem_verb_fn mem_verbs[WEIR_NB_FSOPS] = {
 	[WEIR_FSOP_OPENDIR] = mem_opendir,
 	[WEIR_FSOP_READDIR] = mem_readdir_fill,
 	[WEIR_FSOP_ACCESS] = mem_access,
+	[WEIR_FSOP_TMPFILE] = mem_tmpfile,
+	[WEIR_FSOP_STATX] = mem_statx,
+	[WEIR_FSOP_FALLOCATE] = mem_fallocate,
+	[WEIR_FSOP_LSEEK] = mem_lseek,
+	[WEIR_FSOP_COPY_FILE_RANGE] = mem_copy,
+	[WEIR_FSOP_IOCTL] = mem_ioctl,
 };
