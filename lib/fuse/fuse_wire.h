@@ -114,6 +114,7 @@ enum fuse_opcode {
 #define FUSE_GETATTR_FH             (1u << 0)
 #define FUSE_FSYNC_FDATASYNC        (1u << 0)
 #define FUSE_OPEN_KILL_SUIDGID      (1u << 0)
+#define FUSE_WRITE_CACHE            (1u << 0)
 #define FUSE_WRITE_KILL_SUIDGID     (1u << 2)
 #define FUSE_RELEASE_FLOCK_UNLOCK   (1u << 1)
 #define FUSE_LK_FLOCK               (1u << 0)

@@ -55,6 +55,9 @@ fuse_write(struct weir_fuse_req *req, const void *arg)
 	io->in.io.off = in->offset;
 	io->in.io.len = in->size;
 	io->in.io.flags = in->flags;
+	/* A page that is written back has its place, whatever its file was opened with. */
+	if ((in->write_flags & FUSE_WRITE_CACHE) != 0)
+		io->in.io.flags &= ~(uint32_t)O_APPEND;
 	io->iov = req->in;
 	weir_iov_limit(&io->iov, in->size);
 	if (in->size == 0) {

@@ -161,23 +161,41 @@ aio_memory_cut_short_is_an_io_error(void **state)
 	assert_int_equal(unlink(host("cut")), 0);
 }
 
+/* Somebody else has appended what the guest does not know of; in one piece and in many. */
 static void
-aio_append_goes_where_the_guest_says(void **state)
+append_to_the_end(const char *name, int flags)
 {
+	static uint8_t got[40000], want[40000];
 	struct weir_entry entry;
 	struct weir_file *file;
-	char data[8];
+	size_t at = 6;
 
-	host_write("append", "abcdef", 6);
-	entry = look("append");
-	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_APPEND, &file), 0);
-	memcpy(fsc.mem, "XY", 2);
-	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 2, 2, 0, 2), 2);
+	host_write(name, "abcdef", 6);
+	memcpy(want, "abcdef", 6);
+	entry = look(name);
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, flags, &file), 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		const uint32_t bytes = i < 2 ? 4096 : 10000;
+
+		fill(fsc.mem, bytes, i);
+		memcpy(want + at, fsc.mem, bytes);
+		at += bytes;
+		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 2, bytes, 0,
+						 i % 2 == 0 ? MIB : 512),
+				bytes);
+	}
 	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
-	assert_int_equal(host_read("append", data, 8), 6);
-	assert_memory_equal(data, "abXYef", 6);
+	assert_int_equal(host_read(name, got, sizeof(got)), at);
+	assert_memory_equal(got, want, at);
 	fsc_put(&fsc, entry.node);
-	unlink(host("append"));
+	unlink(host(name));
+}
+
+static void
+aio_append_goes_to_the_end_there_is(void **state)
+{
+	append_to_the_end("append", O_WRONLY | O_APPEND);
+	append_to_the_end("direct", O_WRONLY | O_APPEND | O_DIRECT);
 }
 
 static void
@@ -356,7 +374,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(aio_data_comes_back_in_any_segments),
 	cmocka_unit_test(aio_read_ends_where_the_file_does),
 	cmocka_unit_test(aio_memory_cut_short_is_an_io_error),
-	cmocka_unit_test(aio_append_goes_where_the_guest_says),
+	cmocka_unit_test(aio_append_goes_to_the_end_there_is),
 	cmocka_unit_test(aio_open_truncates_when_asked),
 	cmocka_unit_test(aio_direct_file_takes_every_alignment),
 	cmocka_unit_test(aio_unlinked_open_file_stays_readable),

@@ -213,6 +213,24 @@ write_takes_the_bytes_in_place(void **state)
 }
 
 static void
+write_back_of_a_page_appends_nothing(void **state)
+{
+	uint64_t file = guest_lookup(1, "file");
+	struct {
+		struct fuse_write_in in;
+		uint8_t data[16];
+	} arg = { .in = { .size = 16, .flags = O_WRONLY | O_APPEND } };
+	struct fuse_write_out out;
+
+	arg.in.fh = guest_open(file, O_WRONLY | O_APPEND);
+	guest_call(FUSE_WRITE, file, &arg, sizeof(arg), &out, sizeof(out));
+	assert_int_equal(fake.last.io_flags, O_WRONLY | O_APPEND);
+	arg.in.write_flags = FUSE_WRITE_CACHE;
+	guest_call(FUSE_WRITE, file, &arg, sizeof(arg), &out, sizeof(out));
+	assert_int_equal(fake.last.io_flags, O_WRONLY);
+}
+
+static void
 write_is_bounded_by_what_is_there_and_by_what_was_agreed(void **state)
 {
 	uint64_t file = guest_lookup(1, "file");
@@ -464,6 +482,7 @@ main(void)
 		TEST(read_is_bounded_by_the_room_and_by_what_was_agreed),
 		TEST(read_of_more_than_asked_is_an_error),
 		TEST(write_takes_the_bytes_in_place),
+		TEST(write_back_of_a_page_appends_nothing),
 		TEST(write_is_bounded_by_what_is_there_and_by_what_was_agreed),
 		TEST(file_open_for_the_other_direction_is_refused),
 		TEST(flush_and_fsync_reach_the_file),

@@ -16,8 +16,9 @@
 #define FILE_ALIGN_GUESS 512
 
 /*
- * The guest's kernel works out where an append goes and sends the offset; with O_APPEND ours would
- * put it elsewhere. O_NONBLOCK keeps a lease or a special file from holding the helper.
+ * Without O_APPEND: each WRITE says for itself whether it appends, since a guest also writes pages
+ * back by such a file, and may change its mind. O_NONBLOCK keeps a lease or a special file from
+ * holding the helper.
  */
 int
 aio_open_flags(uint32_t flags)

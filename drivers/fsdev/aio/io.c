@@ -40,6 +40,13 @@ rw_is_read(const struct weir_fsreq *req)
 	return req->op == WEIR_FSOP_READ;
 }
 
+/* A guest's offset is where it thinks that the file ends. The host's kernel knows, at the time. */
+static int
+rw_flags(const struct weir_fsreq *req)
+{
+	return !rw_is_read(req) && (req->in.io.flags & O_APPEND) != 0 ? RWF_APPEND : 0;
+}
+
 /*
  * Gives back what the request holds and makes its answer. A WRITE's error counts when nothing was
  * written before it; a READ's counts always, since a guest takes a short one for the file's end.
@@ -60,10 +67,21 @@ rw_end(struct weir_channel *chan, struct weir_fsreq *req, int res)
 }
 
 static ssize_t
+rw_append(int fd, const struct iovec *vec, int nb)
+{
+	const ssize_t n = pwritev2(fd, vec, nb, 0, RWF_APPEND);
+
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t
 rw_buffer(const struct weir_fsreq *req, int fd, void *buf, size_t bytes, off_t off)
 {
+	const struct iovec vec = { .iov_base = buf, .iov_len = bytes };
 	ssize_t n;
 
+	if (rw_flags(req) != 0)
+		return rw_append(fd, &vec, 1);
 	n = rw_is_read(req) ? pread(fd, buf, bytes, off) : pwrite(fd, buf, bytes, off);
 	return n < 0 ? -errno : n;
 }
@@ -76,6 +94,8 @@ rw_vector(const struct weir_fsreq *req, int fd, const struct aio_ctx *ctx, off_t
 
 	if (nb == 1)
 		return rw_buffer(req, fd, ctx->io.vec->iov_base, ctx->io.vec->iov_len, off);
+	if (rw_flags(req) != 0)
+		return rw_append(fd, ctx->io.vec, nb);
 	n = rw_is_read(req) ? preadv(fd, ctx->io.vec, nb, off) : pwritev(fd, ctx->io.vec, nb, off);
 	return n < 0 ? -errno : n;
 }
@@ -216,6 +236,7 @@ rw_send(struct weir_channel *chan, struct weir_fsreq *req)
 	else
 		io_uring_prep_writev(
 				sqe, ctx->io.fd, ctx->io.vec, ctx->io.nb, (uint64_t)rw_off(req));
+	sqe->rw_flags = rw_flags(req);
 	return aio_ring_send(achan, sqe, req, rw_finish);
 }
 
@@ -233,7 +254,8 @@ rw_cached(struct aio_fs *fs, struct weir_fsreq *req)
 	if (atomic_load_explicit(refused, memory_order_relaxed))
 		return -EAGAIN;
 	n = rw_is_read(req) ? preadv2(ctx->io.fd, ctx->io.vec, nb, rw_off(req), RWF_NOWAIT) :
-			      pwritev2(ctx->io.fd, ctx->io.vec, nb, rw_off(req), RWF_NOWAIT);
+			      pwritev2(ctx->io.fd, ctx->io.vec, nb, rw_off(req),
+					      RWF_NOWAIT | rw_flags(req));
 	if (n >= 0)
 		return n;
 	if (errno != EOPNOTSUPP)
