@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <rte_common.h>
@@ -337,9 +339,151 @@ directory_is_listed_by_many_requests_at_once(void **state)
 	fsc_release(&fsc, WEIR_FSOP_RELEASEDIR, root, dir);
 }
 
+/* Runs a verb on a file with what has been filled in. */
+static int
+run_on(struct fsc_call *call, enum weir_fsop op, struct weir_node *node, struct weir_file *file)
+{
+	call->req.op = op;
+	call->req.node = node;
+	call->req.file = file;
+	return fsc_run(&fsc, call);
+}
+
+/* More pages than one turn takes or copies. */
+static void
+ranges_are_taken_copied_and_sought(void **state)
+{
+	struct weir_file *file, *newfile;
+	struct weir_entry entry, newentry;
+	struct fsc_call call = { 0 };
+
+	assert_int_equal(fsc_create(&fsc, root, "a", O_RDWR, S_IFREG | 0644, &entry, &file), 0);
+	assert_int_equal(fsc_create(&fsc, root, "b", O_RDWR, S_IFREG | 0644, &newentry, &newfile),
+			0);
+	call.req.in.fallocate.len = 400 * 4096;
+	assert_int_equal(run_on(&call, WEIR_FSOP_FALLOCATE, entry.node, file), 0);
+	assert_int_equal(pages_free(), 1024 - 401);
+
+	call = (struct fsc_call){ .req = { .newnode = newentry.node, .newfile = newfile } };
+	call.req.in.io.len = 1u << 30;
+	call.req.in.io.newoff = 4096;
+	assert_int_equal(run_on(&call, WEIR_FSOP_COPY_FILE_RANGE, entry.node, file), 400 * 4096);
+	assert_int_equal(pages_free(), 1024 - 802);
+
+	call = (struct fsc_call){ 0 };
+	call.req.in.lseek.whence = SEEK_DATA;
+	assert_int_equal(run_on(&call, WEIR_FSOP_LSEEK, newentry.node, newfile), 0);
+	assert_int_equal(call.req.out.off, 4096);
+	assert_int_equal(run_on(&call, WEIR_FSOP_LSEEK, root, file), -EISDIR);
+	assert_int_equal(run_on(&call, WEIR_FSOP_SYNCFS, root, NULL), 0);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, newentry.node, newfile);
+	fsc_put(&fsc, entry.node);
+	fsc_put(&fsc, newentry.node);
+}
+
+/* An extended attribute whose value is, or comes to be, the first len bytes of guest memory. */
+static int
+run_xattr(enum weir_fsop op, struct weir_node *node, const char *name, uint32_t len, uint32_t flags)
+{
+	struct fsc_call call = { .req = { .name = name, .flags = flags } };
+
+	call.req.in.io.len = len;
+	fsc_iov(&fsc, &call.req.iov, 0, len, 3, 5);
+	return run_on(&call, op, node, NULL);
+}
+
+static void
+attributes_beside_are_kept(void **state)
+{
+	struct weir_node *dir = make(WEIR_FSOP_MKDIR, root, "dir", 0755);
+	struct fsc_call call = { 0 };
+
+	memcpy(fsc.mem, "value", 5);
+	assert_int_equal(run_xattr(WEIR_FSOP_SETXATTR, dir, "user.a", 5, 0), 0);
+	memset(fsc.mem, 0, 10);
+	assert_int_equal(run_xattr(WEIR_FSOP_GETXATTR, dir, "user.a", 100, 0), 5);
+	assert_memory_equal(fsc.mem, "value\0", 6);
+	assert_int_equal(run_xattr(WEIR_FSOP_GETXATTR, dir, "user.a", 0, WEIR_FSREQ_SIZE), 5);
+	assert_int_equal(run_xattr(WEIR_FSOP_LISTXATTR, dir, NULL, 100, 0), 7);
+	assert_int_equal(run_xattr(WEIR_FSOP_LISTXATTR, dir, NULL, 0, WEIR_FSREQ_SIZE), 7);
+	assert_int_equal(run_xattr(WEIR_FSOP_REMOVEXATTR, dir, "user.a", 0, 0), 0);
+	/* trusted.* is for the superuser to see. */
+	assert_int_equal(run_xattr(WEIR_FSOP_SETXATTR, dir, "trusted.a", 5, 0), 0);
+	assert_int_equal(run_xattr(WEIR_FSOP_LISTXATTR, dir, NULL, 100, 0), 0);
+	fsc.cred.uid = 0;
+	assert_int_equal(run_xattr(WEIR_FSOP_LISTXATTR, dir, NULL, 100, 0), 10);
+
+	call.req.in.ioctl.cmd = WEIR_IOCTL_SETFLAGS;
+	call.req.in.ioctl.iflags = FS_NODUMP_FL;
+	assert_int_equal(run_on(&call, WEIR_FSOP_IOCTL, dir, NULL), 0);
+	call.req.in.ioctl.cmd = WEIR_IOCTL_GETFSXATTR;
+	assert_int_equal(run_on(&call, WEIR_FSOP_IOCTL, dir, NULL), 0);
+	assert_int_equal(call.req.out.ioctl.fsxattr.xflags, FS_XFLAG_NODUMP);
+	call.req.in.ioctl.cmd = WEIR_IOCTL_SETFSXATTR;
+	call.req.in.ioctl.fsxattr = (struct weir_fsxattr){ .xflags = FS_XFLAG_NOATIME };
+	assert_int_equal(run_on(&call, WEIR_FSOP_IOCTL, dir, NULL), 0);
+	call.req.in.ioctl.fsxattr = (struct weir_fsxattr){ .projid = 1 };
+	assert_int_equal(run_on(&call, WEIR_FSOP_IOCTL, dir, NULL), -EOPNOTSUPP);
+	call.req.in.ioctl.cmd = WEIR_IOCTL_GETFLAGS;
+	assert_int_equal(run_on(&call, WEIR_FSOP_IOCTL, dir, NULL), 0);
+	assert_int_equal(call.req.out.ioctl.iflags, FS_NOATIME_FL);
+	assert_int_equal(run_on(&call, WEIR_FSOP_STATX, dir, NULL), 0);
+	assert_true(call.req.out.statx.stat.has_btime);
+	assert_int_equal(call.req.out.statx.stat.attr.mode, S_IFDIR | 0755);
+	fsc_put(&fsc, dir);
+}
+
+static void
+file_without_a_name_lives_as_long_as_it_is_known(void **state)
+{
+	uint64_t before = pages_free();
+	struct weir_file *file = calloc(1, weir_fsdev_file_size(fsc.dev));
+	struct fsc_call call = { 0 };
+	struct weir_node *node;
+
+	file->flags = O_RDWR | O_CREAT;
+	call.req.in.create.mode = S_IFREG | 0666;
+	call.req.in.create.umask = 022;
+	assert_int_equal(run_on(&call, WEIR_FSOP_TMPFILE, root, file), 0);
+	node = call.req.out.entry.node;
+	file->node = weir_node_id(fsc.dev, node);
+	assert_int_equal(call.req.out.entry.attr.mode, S_IFREG | 0644);
+	assert_int_equal(call.req.out.entry.attr.nlink, 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, node, file, 0, 10, 0, 10), 10);
+	assert_int_equal(fsc_link(&fsc, node, root, "named"), 0);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "named"), 0);
+	assert_int_equal(fsc_link(&fsc, node, root, "again"), -ENOENT);
+	assert_int_equal(fsc_release(&fsc, WEIR_FSOP_RELEASE, node, file), 0);
+	fsc_put(&fsc, node);
+	while (pages_free() < before)
+		fsc_poll();
+}
+
+static void
+without_extended_attributes_there_are_none(void **state)
+{
+	struct fs_client first = fsc;
+
+	assert_int_equal(fsc_rpc("fsdev_mem_create", "{\"name\": \"x\", \"enable_xattr\": false}",
+					 message),
+			0);
+	weir_role_assume_control();
+	fsc_open_session(&fsc, weir_fsdev_find("x"));
+	assert_false(weir_fsdev_limits(fsc.dev)->posix_acl);
+	assert_int_equal(run_xattr(WEIR_FSOP_GETXATTR, weir_fsdev_root(fsc.dev), "user.a", 0,
+					 WEIR_FSREQ_SIZE),
+			-ENOSYS);
+	fsc_close_session(&fsc);
+	assert_int_equal(fsc_rpc("fsdev_mem_delete", "{\"name\": \"x\"}", message), 0);
+	fsc = first;
+}
+
 static void
 requests_detached_under_way_are_fenced_and_end(void **state)
 {
+	static const enum weir_fsop ops[] = { WEIR_FSOP_GETATTR, WEIR_FSOP_WRITE,
+		WEIR_FSOP_SETXATTR, WEIR_FSOP_GETXATTR, WEIR_FSOP_LISTXATTR };
 	static struct fsc_call calls[NB_AT_ONCE];
 	struct weir_file *file;
 	struct weir_entry entry;
@@ -348,11 +492,12 @@ requests_detached_under_way_are_fenced_and_end(void **state)
 	assert_int_equal(fsc_create(&fsc, root, "f", O_RDWR, S_IFREG | 0644, &entry, &file), 0);
 	for (i = 0; i < NB_AT_ONCE; i++) {
 		calls[i] = (struct fsc_call){
-			.req = { .op = i % 2 ? WEIR_FSOP_WRITE : WEIR_FSOP_GETATTR,
+			.req = { .op = ops[i % RTE_DIM(ops)],
 					.node = entry.node,
-					.file = file },
+					.file = file,
+					.name = "user.a" },
 		};
-		calls[i].req.in.io.len = i % 2 ? MIB : 0;
+		calls[i].req.in.io.len = ops[i % RTE_DIM(ops)] == WEIR_FSOP_WRITE ? MIB : 1000;
 		fsc_iov(&fsc, &calls[i].req.iov, 0, MIB, 4096, 4096);
 		fsc_submit(&fsc, &calls[i]);
 	}
@@ -465,6 +610,10 @@ main(void)
 		BOTH(verbs_on_the_wrong_kind_of_node_are_refused),
 		BOTH(directory_is_listed_whole_whatever_fits),
 		BOTH(directory_is_listed_by_many_requests_at_once),
+		BOTH(ranges_are_taken_copied_and_sought),
+		BOTH(attributes_beside_are_kept),
+		BOTH(file_without_a_name_lives_as_long_as_it_is_known),
+		AT_HOME(without_extended_attributes_there_are_none),
 		BOTH(requests_detached_under_way_are_fenced_and_end),
 		cmocka_unit_test(nodes_faster_than_control_wait_for_the_table_to_grow),
 		cmocka_unit_test(create_with_bad_parameters_is_refused_by_name),

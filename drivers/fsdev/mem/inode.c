@@ -15,6 +15,7 @@
 #include <rte_random.h>
 
 #include "inode.h"
+#include "xattr.h"
 
 static void
 memfs_make_root(struct memfs *fs)
@@ -51,9 +52,14 @@ memfs_create(uint64_t size, struct memfs **out)
 		rc = -errno;
 		goto free_fs;
 	}
+	fs->scratch = malloc(sizeof(*fs->scratch));
+	if (fs->scratch == NULL) {
+		rc = -ENOMEM;
+		goto unmap;
+	}
 	rc = mem_pool_init(&fs->inodes, sizeof(struct memfs_inode), nb);
 	if (rc < 0)
-		goto unmap;
+		goto free_scratch;
 	/* A file can have several names. */
 	rc = mem_pool_init(&fs->names, sizeof(struct memfs_name), 2 * nb);
 	if (rc < 0)
@@ -69,6 +75,8 @@ fini_names:
 	mem_pool_fini(&fs->names);
 fini_inodes:
 	mem_pool_fini(&fs->inodes);
+free_scratch:
+	free(fs->scratch);
 unmap:
 	munmap(fs->buckets, (fs->bucket_mask + 1ul) * sizeof(*fs->buckets));
 free_fs:
@@ -84,6 +92,7 @@ memfs_destroy(struct memfs *fs)
 	mem_pool_fini(&fs->pages);
 	mem_pool_fini(&fs->names);
 	mem_pool_fini(&fs->inodes);
+	free(fs->scratch);
 	munmap(fs->buckets, (fs->bucket_mask + 1ul) * sizeof(*fs->buckets));
 	free(fs);
 }
@@ -122,6 +131,8 @@ memfs_inode_release(struct memfs *fs, uint32_t ino)
 		memfs_map_resize(fs, inode, 0);
 	else if (S_ISLNK(inode->mode) && inode->target != 0)
 		mem_pool_free(&fs->pages, inode->target);
+	if (inode->xattrs != 0)
+		memfs_xattr_release(fs, inode);
 	mem_pool_free(&fs->inodes, ino);
 }
 
@@ -279,8 +290,11 @@ memfs_setattr(struct memfs *fs, uint32_t ino, uint32_t valid, const struct weir_
 		if (rc < 0)
 			return rc;
 	}
-	if (valid & WEIR_SET_MODE)
+	if (valid & WEIR_SET_MODE) {
 		inode->mode = (inode->mode & S_IFMT) | (attr->mode & 07777);
+		if (inode->xattrs != 0)
+			memfs_acl_chmod(fs, ino);
+	}
 	if (valid & WEIR_SET_UID)
 		inode->uid = attr->uid;
 	if (valid & WEIR_SET_GID)

@@ -27,6 +27,8 @@ struct memfs_inode {
 	struct timespec atime, mtime, ctime, btime;
 	uint32_t iflags; /* FS_..._FL */
 	bool linkable; /* without a name, and may get one */
+	uint32_t xattrs; /* first page of the extended attributes, 0 for none */
+	uint32_t xattrs_len;
 	union {
 		struct {
 			uint32_t parent;
@@ -62,6 +64,7 @@ struct memfs {
 	struct mem_pool pages;
 	uint32_t *buckets; /* names by directory and text */
 	uint32_t bucket_mask;
+	struct memfs_scratch *scratch;
 	uint64_t seed;
 
 	/* Inodes with late_puts: pushed by the one who puts later, taken by the user. */
@@ -103,5 +106,16 @@ uint8_t *memfs_map_page(struct memfs *fs, struct memfs_inode *inode, uint64_t in
 /* The first page from index to before end that is there, or is not; end where there is none. */
 uint64_t memfs_map_next(const struct memfs *fs, const struct memfs_inode *inode, uint64_t index,
 		uint64_t end, bool data);
+
+/* Frees the extended attributes. */
+void memfs_xattr_release(struct memfs *fs, struct memfs_inode *inode);
+
+/* Makes the access ACL, if there is one, say what the mode says. */
+void memfs_acl_chmod(struct memfs *fs, uint32_t ino);
+/*
+ * Gives a new file what its directory's default ACL says; takes the umask off where there is none. 0
+ * or -ENOSPC.
+ */
+int memfs_acl_inherit(struct memfs *fs, uint32_t dir, uint32_t ino, uint32_t umask);
 
 #endif /* MEM_INODE_H */

@@ -46,6 +46,8 @@ static const struct weir_param mem_params[] = {
 			.aliases = mem_max_write_aliases, .help = "bytes of one write at most"),
 	WEIR_PARAM(mem_params, attr_valid_ms, WEIR_U32, .def = 1000,
 			.help = "how long a guest may believe names and attributes"),
+	WEIR_PARAM(mem_params, enable_xattr, WEIR_BOOL, .def = true,
+			.help = "let the guest have extended attributes, and with them POSIX ACLs"),
 	WEIR_LOCK_PARAMS(mem_params),
 };
 
@@ -60,6 +62,7 @@ mem_create(struct weir_fsdev *dev, const void *params)
 		.readdirplus = true,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
+		.posix_acl = p->enable_xattr,
 		.posix_locks = p->locks,
 		.flock_locks = p->locks,
 	};
@@ -72,6 +75,7 @@ mem_create(struct weir_fsdev *dev, const void *params)
 	int rc;
 
 	mem->home = weir_backend_at(0);
+	mem->xattr = p->enable_xattr;
 	mem->valid_ns = p->attr_valid_ms * UINT64_C(1000000);
 	rc = memfs_create(p->size, &mem->fs);
 	if (rc < 0) {
@@ -253,6 +257,9 @@ mem_detach(struct weir_channel *chan, struct weir_fsreq *req,
 	case WEIR_FSOP_READ:
 	case WEIR_FSOP_WRITE:
 	case WEIR_FSOP_READLINK:
+	case WEIR_FSOP_GETXATTR:
+	case WEIR_FSOP_SETXATTR:
+	case WEIR_FSOP_LISTXATTR:
 		/* The home worker may be copying just now. */
 		ctx->fenced = fenced;
 		break;
@@ -298,6 +305,10 @@ static const struct weir_fsdev_ops mem_ops = {
 		[WEIR_FSOP_ACCESS] = mem_verb,
 		[WEIR_FSOP_TMPFILE] = mem_verb,
 		[WEIR_FSOP_STATX] = mem_verb,
+		[WEIR_FSOP_GETXATTR] = mem_verb,
+		[WEIR_FSOP_SETXATTR] = mem_verb,
+		[WEIR_FSOP_LISTXATTR] = mem_verb,
+		[WEIR_FSOP_REMOVEXATTR] = mem_verb,
 		[WEIR_FSOP_FALLOCATE] = mem_sliced,
 		[WEIR_FSOP_LSEEK] = mem_verb,
 		[WEIR_FSOP_COPY_FILE_RANGE] = mem_sliced,

@@ -23,6 +23,7 @@ struct mem_params {
 	uint32_t max_locks;
 	uint32_t lock_wait_ms;
 	bool locks;
+	bool enable_xattr;
 };
 
 struct mem_fsdev {
@@ -30,6 +31,7 @@ struct mem_fsdev {
 	struct weir_worker *home;
 	uint64_t valid_ns;
 	struct weir_locks *locks;
+	bool xattr; /* extended attributes are there */
 };
 
 struct mem_batch_entry {
@@ -74,6 +76,12 @@ mem_of(const struct weir_fsreq *req)
 	return weir_fsdev_priv(weir_channel_fsdev(req->chan));
 }
 
+static inline uint32_t
+mem_ino(const struct weir_node *node)
+{
+	return (uint32_t)node->key[0];
+}
+
 /*
  * Has the home worker do the request's verb. Returns its result where that is the calling worker,
  * else -EINPROGRESS: the request comes back to mem_came_back() with it.
@@ -88,5 +96,13 @@ int WEIR_ON_WORKER mem_readdir(struct weir_fsreq *req);
 int WEIR_ON_WORKER mem_readdir_next(struct weir_fsreq *req, int res);
 /* Fills a batch, on the home worker. */
 int WEIR_ON_WORKER mem_readdir_fill(struct mem_fsdev *mem, struct weir_fsreq *req);
+
+/* attrs.c */
+int WEIR_ON_WORKER mem_statx(struct mem_fsdev *mem, struct weir_fsreq *req);
+int WEIR_ON_WORKER mem_ioctl(struct mem_fsdev *mem, struct weir_fsreq *req);
+int WEIR_ON_WORKER mem_getxattr(struct mem_fsdev *mem, struct weir_fsreq *req);
+int WEIR_ON_WORKER mem_setxattr(struct mem_fsdev *mem, struct weir_fsreq *req);
+int WEIR_ON_WORKER mem_listxattr(struct mem_fsdev *mem, struct weir_fsreq *req);
+int WEIR_ON_WORKER mem_removexattr(struct mem_fsdev *mem, struct weir_fsreq *req);
 
 #endif /* MEM_H */

@@ -13,6 +13,7 @@
  * name or a reference (memfs_get). The root is MEMFS_ROOT.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "weir_fsdev.h"
@@ -41,7 +42,8 @@ void memfs_settle(struct memfs *fs);
 
 /* What a new file is to be. */
 struct memfs_new {
-	uint32_t mode; /* type and permission bits; the umask is taken off by the caller */
+	uint32_t mode; /* type and permission bits, before the umask */
+	uint32_t umask;
 	uint32_t uid, gid;
 	uint32_t group; /* has_group: one more that the maker is in */
 	bool has_group;
@@ -94,6 +96,20 @@ int memfs_copy(struct memfs *fs, const struct memfs_copy *copy, uint64_t *pos);
 /* SEEK_DATA and SEEK_HOLE. 0 or -errno. */
 int memfs_seek(struct memfs *fs, uint32_t ino, uint64_t off, uint32_t whence, uint64_t *out);
 int memfs_readlink(struct memfs *fs, uint32_t ino, struct weir_iov *iov);
+
+/*
+ * Extended attributes of the namespaces user, trusted, security, and ACLs, up to 128 KiB a file. iov
+ * NULL asks for the size; len is the most that may be answered. The bytes, or -errno as getxattr(2).
+ */
+int memfs_getxattr(struct memfs *fs, uint32_t ino, const char *name, struct weir_iov *iov,
+		uint32_t len);
+/* trusted: with those of that namespace. */
+int
+memfs_listxattr(struct memfs *fs, uint32_t ino, bool trusted, struct weir_iov *iov, uint32_t len);
+/* flags: XATTR_ and WEIR_XATTR_. 0 or -errno as setxattr(2). */
+int memfs_setxattr(struct memfs *fs, uint32_t ino, const char *name, struct weir_iov *iov,
+		uint32_t len, uint32_t flags);
+int memfs_removexattr(struct memfs *fs, uint32_t ino, const char *name);
 
 /*
  * The entry of a directory behind a cookie, "." and ".." first; cookie 0 is the start. A cookie

@@ -232,7 +232,7 @@ inode_make(struct memfs *fs, uint32_t dir, const struct memfs_new *what, uint32_
 	const struct memfs_inode *parent = memfs_inode(fs, dir);
 	uint32_t ino = memfs_inode_alloc(fs, what);
 	struct memfs_inode *inode;
-	int rc = 0;
+	int rc;
 
 	if (ino == 0)
 		return -ENOSPC;
@@ -241,6 +241,8 @@ inode_make(struct memfs *fs, uint32_t dir, const struct memfs_new *what, uint32_
 		inherit_group(inode, parent->gid, what);
 	if (S_ISLNK(inode->mode))
 		rc = symlink_set(fs, inode, what->target);
+	else
+		rc = memfs_acl_inherit(fs, dir, ino, what->umask);
 	if (rc < 0)
 		memfs_inode_release(fs, ino);
 	else

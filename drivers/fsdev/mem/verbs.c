@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -14,16 +13,10 @@
 
 #include "mem.h"
 
-static uint32_t
-ino_of(const struct weir_node *node)
-{
-	return (uint32_t)node->key[0];
-}
-
 static int
 mem_node_init(struct weir_node *node, void *arg)
 {
-	memfs_get(arg, ino_of(node));
+	memfs_get(arg, mem_ino(node));
 	return 0;
 }
 
@@ -56,9 +49,9 @@ mem_new_entry(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t ino)
 	if (rc == 0)
 		return 0;
 	if (req->op == WEIR_FSOP_MKDIR)
-		memfs_rmdir(mem->fs, ino_of(req->node), req->name);
+		memfs_rmdir(mem->fs, mem_ino(req->node), req->name);
 	else
-		memfs_unlink(mem->fs, ino_of(req->node), req->name);
+		memfs_unlink(mem->fs, mem_ino(req->node), req->name);
 	return rc;
 }
 
@@ -66,7 +59,7 @@ static int WEIR_ON_WORKER
 mem_lookup(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
 	uint32_t ino;
-	int rc = memfs_lookup(mem->fs, ino_of(req->node), req->name, &ino);
+	int rc = memfs_lookup(mem->fs, mem_ino(req->node), req->name, &ino);
 
 	return rc < 0 ? rc : mem_entry(req, ino, &req->out.entry);
 }
@@ -74,7 +67,7 @@ mem_lookup(struct mem_fsdev *mem, struct weir_fsreq *req)
 static int WEIR_ON_WORKER
 mem_getattr(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
-	memfs_getattr(mem->fs, ino_of(req->node), &req->out.attr.attr);
+	memfs_getattr(mem->fs, mem_ino(req->node), &req->out.attr.attr);
 	req->out.attr.valid_ns = mem->valid_ns;
 	return 0;
 }
@@ -83,7 +76,7 @@ static int WEIR_ON_WORKER
 mem_setattr(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
 	int rc = memfs_setattr(
-			mem->fs, ino_of(req->node), req->in.setattr.valid, &req->in.setattr.attr);
+			mem->fs, mem_ino(req->node), req->in.setattr.valid, &req->in.setattr.attr);
 
 	return rc < 0 ? rc : mem_getattr(mem, req);
 }
@@ -92,7 +85,8 @@ static struct memfs_new
 mem_new(const struct weir_fsreq *req, uint32_t type)
 {
 	return (struct memfs_new){
-		.mode = type | (req->in.create.mode & ~req->in.create.umask & 07777),
+		.mode = type | (req->in.create.mode & 07777),
+		.umask = req->in.create.umask,
 		.uid = req->cred.uid,
 		.gid = req->cred.gid,
 		.group = req->cred.group,
@@ -106,7 +100,7 @@ mem_make(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t type)
 {
 	const struct memfs_new what = mem_new(req, type);
 	uint32_t ino;
-	int rc = memfs_make(mem->fs, ino_of(req->node), req->name, &what, &ino);
+	int rc = memfs_make(mem->fs, mem_ino(req->node), req->name, &what, &ino);
 
 	return rc < 0 ? rc : mem_new_entry(mem, req, ino);
 }
@@ -148,7 +142,7 @@ mem_symlink(struct mem_fsdev *mem, struct weir_fsreq *req)
 		.target = req->newname,
 	};
 	uint32_t ino;
-	int rc = memfs_make(mem->fs, ino_of(req->node), req->name, &what, &ino);
+	int rc = memfs_make(mem->fs, mem_ino(req->node), req->name, &what, &ino);
 
 	return rc < 0 ? rc : mem_new_entry(mem, req, ino);
 }
@@ -156,8 +150,8 @@ mem_symlink(struct mem_fsdev *mem, struct weir_fsreq *req)
 static int WEIR_ON_WORKER
 mem_link(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
-	uint32_t ino = ino_of(req->newnode);
-	int rc = memfs_link(mem->fs, ino, ino_of(req->node), req->name);
+	uint32_t ino = mem_ino(req->newnode);
+	int rc = memfs_link(mem->fs, ino, mem_ino(req->node), req->name);
 
 	return rc < 0 ? rc : mem_new_entry(mem, req, ino);
 }
@@ -165,25 +159,25 @@ mem_link(struct mem_fsdev *mem, struct weir_fsreq *req)
 static int WEIR_ON_WORKER
 mem_readlink(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
-	return memfs_readlink(mem->fs, ino_of(req->node), &req->iov);
+	return memfs_readlink(mem->fs, mem_ino(req->node), &req->iov);
 }
 
 static int WEIR_ON_WORKER
 mem_unlink(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
-	return memfs_unlink(mem->fs, ino_of(req->node), req->name);
+	return memfs_unlink(mem->fs, mem_ino(req->node), req->name);
 }
 
 static int WEIR_ON_WORKER
 mem_rmdir(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
-	return memfs_rmdir(mem->fs, ino_of(req->node), req->name);
+	return memfs_rmdir(mem->fs, mem_ino(req->node), req->name);
 }
 
 static int WEIR_ON_WORKER
 mem_rename(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
-	return memfs_rename(mem->fs, ino_of(req->node), req->name, ino_of(req->newnode),
+	return memfs_rename(mem->fs, mem_ino(req->node), req->name, mem_ino(req->newnode),
 			req->newname, req->in.rename.flags);
 }
 
@@ -207,7 +201,7 @@ mem_open(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
 	if (!S_ISREG(req->node->type))
 		return S_ISDIR(req->node->type) ? -EISDIR : -EINVAL;
-	return mem_truncate(mem, req, ino_of(req->node));
+	return mem_truncate(mem, req, mem_ino(req->node));
 }
 
 static int WEIR_ON_WORKER
@@ -244,7 +238,7 @@ static int WEIR_ON_WORKER
 mem_create_open(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
 	uint32_t ino;
-	int rc = memfs_lookup(mem->fs, ino_of(req->node), req->name, &ino);
+	int rc = memfs_lookup(mem->fs, mem_ino(req->node), req->name, &ino);
 
 	if (rc == 0)
 		return mem_open_existing(mem, req, ino);
@@ -257,7 +251,7 @@ mem_tmpfile(struct mem_fsdev *mem, struct weir_fsreq *req)
 	const struct memfs_new what = mem_new(req, S_IFREG);
 	uint32_t ino;
 	int rc = memfs_make_unnamed(
-			mem->fs, ino_of(req->node), &what, (req->file->flags & O_EXCL) == 0, &ino);
+			mem->fs, mem_ino(req->node), &what, (req->file->flags & O_EXCL) == 0, &ino);
 
 	if (rc < 0)
 		return rc;
@@ -282,7 +276,7 @@ mem_read(struct mem_fsdev *mem, struct weir_fsreq *req)
 
 	if (rc < 0)
 		return rc;
-	return memfs_read(mem->fs, ino_of(req->node), req->in.io.off, req->in.io.len, &req->iov);
+	return memfs_read(mem->fs, mem_ino(req->node), req->in.io.off, req->in.io.len, &req->iov);
 }
 
 static int WEIR_ON_WORKER
@@ -296,10 +290,10 @@ mem_write(struct mem_fsdev *mem, struct weir_fsreq *req)
 		return rc;
 	/* The guest's idea of where the end is may be old. */
 	if (req->in.io.flags & O_APPEND) {
-		memfs_getattr(mem->fs, ino_of(req->node), &attr);
+		memfs_getattr(mem->fs, mem_ino(req->node), &attr);
 		off = attr.size;
 	}
-	return memfs_write(mem->fs, ino_of(req->node), off, req->in.io.len, &req->iov);
+	return memfs_write(mem->fs, mem_ino(req->node), off, req->in.io.len, &req->iov);
 }
 
 static int WEIR_ON_WORKER
@@ -312,15 +306,7 @@ mem_statfs(struct mem_fsdev *mem, struct weir_fsreq *req)
 static int WEIR_ON_WORKER
 mem_access(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
-	return memfs_access(mem->fs, ino_of(req->node), &req->cred, req->in.access.mask);
-}
-
-static int WEIR_ON_WORKER
-mem_statx(struct mem_fsdev *mem, struct weir_fsreq *req)
-{
-	memfs_statx(mem->fs, ino_of(req->node), &req->out.statx.stat);
-	req->out.statx.valid_ns = mem->valid_ns;
-	return 0;
+	return memfs_access(mem->fs, mem_ino(req->node), &req->cred, req->in.access.mask);
 }
 
 static int WEIR_ON_WORKER
@@ -330,7 +316,7 @@ mem_fallocate(struct mem_fsdev *mem, struct weir_fsreq *req)
 	int rc = mem_check_file(req);
 
 	return rc < 0 ? rc :
-			memfs_fallocate(mem->fs, ino_of(req->node), req->in.fallocate.mode,
+			memfs_fallocate(mem->fs, mem_ino(req->node), req->in.fallocate.mode,
 					req->in.fallocate.off, req->in.fallocate.len, &ctx->pos);
 }
 
@@ -340,7 +326,7 @@ mem_lseek(struct mem_fsdev *mem, struct weir_fsreq *req)
 	int rc = mem_check_file(req);
 
 	return rc < 0 ? rc :
-			memfs_seek(mem->fs, ino_of(req->node), req->in.lseek.off,
+			memfs_seek(mem->fs, mem_ino(req->node), req->in.lseek.off,
 					req->in.lseek.whence, &req->out.off);
 }
 
@@ -348,8 +334,8 @@ static int WEIR_ON_WORKER
 mem_copy(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
 	const struct memfs_copy copy = {
-		.ino = ino_of(req->node),
-		.newino = ino_of(req->newnode),
+		.ino = mem_ino(req->node),
+		.newino = mem_ino(req->newnode),
 		.off = req->in.io.off,
 		.newoff = req->in.io.newoff,
 		.len = req->in.io.len,
@@ -357,45 +343,6 @@ mem_copy(struct mem_fsdev *mem, struct weir_fsreq *req)
 	struct mem_ctx *ctx = weir_fsreq_ctx(req);
 
 	return memfs_copy(mem->fs, &copy, &ctx->pos);
-}
-
-static int WEIR_ON_WORKER
-mem_set_xflags(struct mem_fsdev *mem, const struct weir_fsreq *req)
-{
-	const struct weir_fsxattr *attr = &req->in.ioctl.fsxattr;
-	uint32_t iflags = 0;
-
-	if ((attr->xflags & ~(uint32_t)(FS_XFLAG_NODUMP | FS_XFLAG_NOATIME)) != 0 ||
-			attr->extsize != 0 || attr->projid != 0 || attr->cowextsize != 0)
-		return -EOPNOTSUPP;
-	if ((attr->xflags & FS_XFLAG_NODUMP) != 0)
-		iflags |= FS_NODUMP_FL;
-	if ((attr->xflags & FS_XFLAG_NOATIME) != 0)
-		iflags |= FS_NOATIME_FL;
-	return memfs_set_iflags(mem->fs, ino_of(req->node), iflags);
-}
-
-static int WEIR_ON_WORKER
-mem_ioctl(struct mem_fsdev *mem, struct weir_fsreq *req)
-{
-	uint32_t iflags = memfs_iflags(mem->fs, ino_of(req->node));
-
-	switch (req->in.ioctl.cmd) {
-	case WEIR_IOCTL_GETFLAGS:
-		req->out.ioctl.iflags = iflags;
-		return 0;
-	case WEIR_IOCTL_SETFLAGS:
-		return memfs_set_iflags(mem->fs, ino_of(req->node), req->in.ioctl.iflags);
-	case WEIR_IOCTL_GETFSXATTR:
-		req->out.ioctl.fsxattr = (struct weir_fsxattr){
-			.xflags = ((iflags & FS_NODUMP_FL) != 0 ? FS_XFLAG_NODUMP : 0) |
-					((iflags & FS_NOATIME_FL) != 0 ? FS_XFLAG_NOATIME : 0),
-		};
-		return 0;
-	case WEIR_IOCTL_SETFSXATTR:
-		return mem_set_xflags(mem, req);
-	}
-	return -ENOTTY;
 }
 
 const mem_verb_fn mem_verbs[WEIR_NB_FSOPS] = {
@@ -420,6 +367,10 @@ const mem_verb_fn mem_verbs[WEIR_NB_FSOPS] = {
 	[WEIR_FSOP_ACCESS] = mem_access,
 	[WEIR_FSOP_TMPFILE] = mem_tmpfile,
 	[WEIR_FSOP_STATX] = mem_statx,
+	[WEIR_FSOP_GETXATTR] = mem_getxattr,
+	[WEIR_FSOP_SETXATTR] = mem_setxattr,
+	[WEIR_FSOP_LISTXATTR] = mem_listxattr,
+	[WEIR_FSOP_REMOVEXATTR] = mem_removexattr,
 	[WEIR_FSOP_FALLOCATE] = mem_fallocate,
 	[WEIR_FSOP_LSEEK] = mem_lseek,
 	[WEIR_FSOP_COPY_FILE_RANGE] = mem_copy,
