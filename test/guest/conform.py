@@ -132,7 +132,8 @@ class Servers(contextlib.ExitStack):
         if kind == 'linux-nfs':
             server = self.export(folder)
             words = kernel_mount(server.port, server.mount_port, '/export')
-            return vm.HostLoopback(), tag, words
+            # nfs-ganesha has no protocol for ACLs: what the client would answer then is EIO.
+            return vm.HostLoopback(), tag, words.replace('nolock', 'nolock,noacl')
         path = self.virtiofsd(folder) if kind == 'virtiofsd' else self.fsdev(kind, folder, tag)
         return vm.Device(tag, path, ring=256), tag, ''
 
@@ -223,7 +224,7 @@ def run_columns():
 class Table:
     """The rows of the document: pattern of checks to what becomes of them, and the reason."""
 
-    ROW = re.compile(r'^\| `([\w.*-]+)` \|(.*)\|$', re.MULTILINE)
+    ROW = re.compile(r'^\| `([\w.*,{}-]+)` \|(.*)\|$', re.MULTILINE)
     COUNT = re.compile(r'^\| (passes|fails|skips) \|(.*)\|$', re.MULTILINE)
 
     def __init__(self, text):
@@ -242,7 +243,7 @@ class Table:
     def row_of(self, check):
         """What is said of a check: cells and reason."""
         for pattern, row in self.rows.items():
-            if fnmatch.fnmatchcase(check, pattern):
+            if any(fnmatch.fnmatchcase(check, p) for p in expand(pattern)):
                 return row
         return {column: '-' for column in COLUMNS}, ''
 
@@ -253,35 +254,50 @@ def count_rows(results):
             for name, word in (('passes', '-'), ('fails', 'fails'), ('skips', 'skips'))}
 
 
-def group(checks, cells):
-    """Rows: a table of checks that all have the same fate is one row."""
+def expand(pattern):
+    """The names or patterns that a pattern with alternatives in braces stands for."""
+    match = re.match(r'(.*)\{(.*)\}$', pattern)
+    return [match[1] + end for end in match[2].split(',')] if match else [pattern]
+
+
+def group(checks, fates):
+    """Rows, pattern to fate: what has the same name up to a point and the same fate is one row."""
     rows = {}
+    for depth in (r'^(\w+\.)', r'^(\w+\.\w+\.)', r'^(\w+\.\w+\.\w+\.)'):
+        families = {}
+        for check in checks:
+            match = re.match(depth, check)
+            families.setdefault(match[1] if match else '', []).append(check)
+        for family, members in families.items():
+            if family and len(members) > 1 and len({fates[c] for c in members}) == 1:
+                rows[f'{family}*'] = fates[members[0]]
+                checks = [c for c in checks if c not in members]
     families = {}
     for check in checks:
-        families.setdefault(re.sub(r'^(\w+\.\w+\.(?:\w+\.)?).*$', r'\1*', check), []).append(check)
-    for pattern, members in families.items():
-        fates = {tuple(cells[c].items()) for c in members}
-        if len(fates) == 1 and len(members) > 1:
-            rows[pattern] = cells[members[0]]
-        else:
-            rows.update({c: cells[c] for c in members})
-    return {p: row for p, row in rows.items() if set(row.values()) != {'-'}}
+        families.setdefault((check.rpartition('.')[0], fates[check]), []).append(check)
+    for (family, fate), members in families.items():
+        ends = ','.join(c.rpartition('.')[2] for c in members)
+        rows[f'{family}.{{{ends}}}' if len(members) > 1 else members[0]] = fate
+    return {p: fate for p, fate in rows.items() if set(fate[0]) != {'-'}}
 
 
 def write_table(results, new_reason):
     """Puts what came into the document; reasons stay with their checks."""
     old = Table.of_document()
-    checks = all_checks()
-    cells = {check: {c: results[c].word(check) or '?' for c in COLUMNS} for check in checks}
+    checks, fates = all_checks(), {}
+    for check in checks:
+        cells = tuple(results[c].word(check) or '?' for c in COLUMNS)
+        why = '' if set(cells) == {'-'} else old.row_of(check)[1] or new_reason
+        fates[check] = (cells, why)
     head = '| {} | ' + ' | '.join(COLUMNS) + ' |{}\n' + '|---' * (len(COLUMNS) + 1) + '|{}\n'
     counts = head.format('checks', '', '')
     for name, numbers in count_rows(results).items():
         counts += f'| {name} | ' + ' | '.join(map(str, numbers)) + ' |\n'
     rows = head.format('check', ' why |', '---|')
-    for pattern, row in group(checks, cells).items():
-        why = next((w for w in (old.row_of(c)[1] for c in checks if fnmatch.fnmatchcase(c, pattern))
-                    if w), new_reason)
-        rows += f'| `{pattern}` | ' + ' | '.join(row.values()) + f' | {why} |\n'
+    groups = group(checks, fates)
+    for pattern in sorted(groups):
+        cells, why = groups[pattern]
+        rows += f'| `{pattern}` | ' + ' | '.join(cells) + f' | {why} |\n'
     with open(DOCUMENT, encoding='utf-8') as f:
         text = f.read()
     for name, table in (('counts', counts), ('differences', rows)):
