@@ -47,6 +47,7 @@ int cmd_hold(struct cli *cli);
 int cmd_check(struct cli *cli);
 int cmd_hostile(struct cli *cli);
 int cmd_load(struct cli *cli);
+int cmd_many(struct cli *cli);
 int cmd_shell(struct cli *cli);
 int cmd_bench(struct cli *cli);
 int cmd_storm(struct cli *cli);

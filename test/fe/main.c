@@ -28,6 +28,7 @@ static const struct {
 	{ "check", cmd_check, "file system semantics, one line a check" },
 	{ "bench", cmd_bench, "WORKLOAD: load for --seconds, latency and CPU" },
 	{ "load", cmd_load, "read|write|storm: verified work until standard input ends" },
+	{ "many", cmd_many, "--count files in directories of --entries: steps on standard input" },
 	{ "shell", cmd_shell, "requests by line: what is asked on standard input is answered" },
 	{ "storm", cmd_storm, "changes of names and files, verified, until end of input" },
 	{ "hostile", cmd_hostile, "--count malformed messages, rings and requests" },
