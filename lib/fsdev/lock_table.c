@@ -311,6 +311,33 @@ lock_insert(struct lock_table *table, struct lock_owner *owner, const struct wei
 		TAILQ_INSERT_TAIL(&owner->ranges, new, next);
 }
 
+/*
+ * What the host keeps for the owner cannot have a write lock, as it came from a file that cannot write.
+ * So all that the owner has there are read locks, which may be had twice.
+ */
+static int
+lock_host_renew(struct lock_table *table, struct lock_node *ln, struct lock_owner *owner,
+		const struct weir_file *file)
+{
+	struct weir_lock_host fresh = { 0 };
+	const struct lock_range *r;
+	int rc = 0;
+
+	TAILQ_FOREACH(r, &owner->ranges, next) {
+		const struct weir_lock lock = { .start = r->start, .end = r->end, .type = F_RDLCK };
+
+		if (rc == 0)
+			rc = table->host->set(table->host_arg, &fresh, ln->node, file, &lock);
+	}
+	if (rc < 0) {
+		table->host->end(table->host_arg, &fresh);
+		return rc;
+	}
+	table->host->end(table->host_arg, &owner->host);
+	owner->host = fresh;
+	return 0;
+}
+
 static int
 lock_host_set(struct lock_table *table, struct lock_node *ln, struct lock_owner *owner,
 		const struct weir_file *file, const struct weir_lock *lock)
@@ -320,6 +347,11 @@ lock_host_set(struct lock_table *table, struct lock_node *ln, struct lock_owner 
 	if (table->host == NULL)
 		return 0;
 	rc = table->host->set(table->host_arg, &owner->host, ln->node, file, lock);
+	if (rc == -EBADF && lock->type == F_WRLCK && !TAILQ_EMPTY(&owner->ranges)) {
+		rc = lock_host_renew(table, ln, owner, file);
+		if (rc == 0)
+			rc = table->host->set(table->host_arg, &owner->host, ln->node, file, lock);
+	}
 	return rc == -EAGAIN ? -EBUSY : rc;
 }
 

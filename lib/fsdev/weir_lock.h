@@ -39,7 +39,8 @@ struct weir_locks_host {
 	/**
 	 * Sets lock, through file, or ends what it covers. Nobody of weir's is in its way, and what
 	 * the owner has there already is split and merged as the caller does it.
-	 * @return 0; -EAGAIN: a program of the host is in the way; or another errno, never -EBUSY.
+	 * @return 0; -EAGAIN: a program of the host is in the way; -EBADF: host was made for a file
+	 *   that cannot write, so that it is made anew; or another errno, never -EBUSY.
 	 */
 	int (*set)(void *arg, struct weir_lock_host *host, struct weir_node *node,
 			const struct weir_file *file, const struct weir_lock *lock);

@@ -68,7 +68,7 @@ teardown(void **state)
 	fsc.worker = 0;
 	for (unsigned int i = 0; i < FILES; i++)
 		rc |= fsc_release(&fsc, WEIR_FSOP_RELEASE, nodes[i], files[i]);
-	rc |= (int)fsc_info("m", "locks") | (int)fsc_info("m", "lock_waiters");
+	rc |= (int)fsc_info("m", "locks_held") | (int)fsc_info("m", "lock_waiters");
 	for (unsigned int i = 0; i < FILES; i++)
 		fsc_put(&fsc, nodes[i]);
 	fsc_close_session(&fsc);

@@ -83,6 +83,7 @@ static const struct weir_param aio_params[] = {
 			.help = "remember inodes by file handle where possible, or by descriptor"),
 	WEIR_PARAM(aio_params, max_fds, WEIR_U32, .min = 0, .max = 1 << 20,
 			.help = "descriptors to use at most; 0: a share of the process's limit"),
+	WEIR_LOCK_PARAMS(aio_params),
 	WEIR_PARAM(aio_params, enable_xattr, WEIR_BOOL, .def = true,
 			.help = "let the guest have extended attributes"),
 	WEIR_PARAM(aio_params, posix_acl, WEIR_ENUM, .choices = aio_acl_choices,
@@ -170,6 +171,7 @@ fs_free(struct aio_fs *fs)
 {
 	unsigned int i;
 
+	aio_locks_stop(fs);
 	if (fs->helpers != NULL)
 		weir_helpers_destroy(fs->helpers, NULL, NULL);
 	if (fs->mount_fd >= 0)
@@ -307,6 +309,8 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		.readdirplus = params->readdirplus,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
+		.posix_locks = params->locks,
+		.flock_locks = params->locks,
 	};
 	struct aio_fs *fs;
 	char name[16];
@@ -345,6 +349,8 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	snprintf(name, sizeof(name), "aio-%s", weir_fsdev_name(dev));
 	if (rc == 0)
 		rc = weir_helpers_create(name, params->nb_helpers, &fs->helpers);
+	if (rc == 0)
+		rc = aio_locks_start(fs, params);
 	if (rc < 0) {
 		fs_free(fs);
 		weir_fsdev_created(dev, rc, NULL);
@@ -395,6 +401,7 @@ aio_fs_destroy(struct weir_fsdev *dev)
 	struct aio_fs *fs = *(struct aio_fs **)weir_fsdev_priv(dev);
 
 	aio_mounts_stop(fs);
+	aio_locks_stop(fs);
 	fs->timer.expired = close_tick;
 	fs->job.run = close_run;
 	fs->job.done = close_done;
@@ -408,9 +415,11 @@ aio_fs_info(const struct weir_fsdev *dev)
 	const bool rings = atomic_load(&fs->nb_rings) == weir_backends_count();
 	const struct aio_params *params = weir_fsdev_params(dev);
 	unsigned int queued, running;
+	uint32_t held, waiting;
 
 	weir_helpers_load(fs->helpers, &queued, &running);
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:i, s:i}", "io",
+	weir_locks_load(fs->locks, &held, &waiting);
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "io",
 			fs->in_memory                      ? "inline" :
 					fs->local && rings ? "io_uring" :
 							     "helpers",
@@ -418,7 +427,8 @@ aio_fs_info(const struct weir_fsdev *dev)
 			atomic_load(&fs->mounts.free_way), "xattr", fs->xattr, "posix_acl",
 			fs->posix_acl, "max_fds", (int)fs->fds.max, "open_fds",
 			(int)atomic_load(&fs->fds.used), "helpers_queued", (int)queued,
-			"helpers_running", (int)running, "max_xfer_size", (int)params->max_write);
+			"helpers_running", (int)running, "locks_held", (int)held, "lock_waiters",
+			(int)waiting, "max_xfer_size", (int)params->max_write);
 }
 
 static int WEIR_ON_WORKER
@@ -459,6 +469,7 @@ static const struct weir_fsdev_ops aio_ops = {
 	.chan_stop = aio_chan_stop,
 	.node_fini = aio_node_fini,
 	.detach = aio_detach,
+	.interrupt = aio_interrupt,
 	.op = {
 		[WEIR_FSOP_LOOKUP] = aio_lookup,
 		[WEIR_FSOP_GETATTR] = aio_getattr,
@@ -476,8 +487,8 @@ static const struct weir_fsdev_ops aio_ops = {
 		[WEIR_FSOP_READ] = aio_rw,
 		[WEIR_FSOP_WRITE] = aio_rw,
 		[WEIR_FSOP_STATFS] = aio_statfs,
-		[WEIR_FSOP_RELEASE] = aio_release,
-		[WEIR_FSOP_FLUSH] = aio_flush,
+		[WEIR_FSOP_RELEASE] = aio_unlock_release,
+		[WEIR_FSOP_FLUSH] = aio_unlock_flush,
 		[WEIR_FSOP_FSYNC] = aio_fsync,
 		[WEIR_FSOP_OPENDIR] = aio_opendir,
 		[WEIR_FSOP_READDIR] = aio_readdir,
@@ -495,6 +506,9 @@ static const struct weir_fsdev_ops aio_ops = {
 		[WEIR_FSOP_COPY_FILE_RANGE] = aio_copy_file_range,
 		[WEIR_FSOP_SYNCFS] = aio_syncfs,
 		[WEIR_FSOP_IOCTL] = aio_ioctl,
+		[WEIR_FSOP_GETLK] = aio_lock,
+		[WEIR_FSOP_SETLK] = aio_lock,
+		[WEIR_FSOP_ENDWAIT] = aio_lock,
 	},
 };
 

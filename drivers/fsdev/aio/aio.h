@@ -21,6 +21,7 @@
 
 #include "weir_fsdev_driver.h"
 #include "weir_helper.h"
+#include "weir_lock.h"
 
 #define AIO_HANDLE_MAX   40 /**< bytes of a file handle that a node keeps */
 #define AIO_NB_VECS      64 /**< large iovec tables of a channel */
@@ -60,6 +61,9 @@ struct aio_params {
 	uint32_t inode_file_handles;
 	bool skip_rw;
 	bool readdirplus;
+	uint32_t max_locks;
+	uint32_t lock_wait_ms;
+	bool locks;
 	bool enable_xattr;
 	uint32_t posix_acl;
 	bool enable_writeback_cache;
@@ -131,6 +135,7 @@ struct aio_fs {
 	uint32_t nb_bufs; /**< bounce buffers of a channel */
 	uint32_t cache_mask;
 
+	struct weir_locks *locks;
 	struct aio_fdtable fds;
 	struct aio_mounts mounts; /**< in memory only */
 	_Atomic bool numbers_return; /**< one did: new nodes have their handle in the key */
@@ -478,6 +483,19 @@ int WEIR_ON_WORKER aio_copy_file_range(struct weir_channel *chan, struct weir_fs
 int WEIR_ON_WORKER aio_ioctl(struct weir_channel *chan, struct weir_fsreq *req);
 /** Whether the file system of a path descriptor has POSIX ACLs. */
 bool WEIR_ON_HELPER aio_acl_probe(int fd);
+
+/* lock.c */
+int WEIR_ON_CONTROL aio_locks_start(struct aio_fs *fs, const struct aio_params *params);
+void WEIR_ON_CONTROL aio_locks_stop(struct aio_fs *fs);
+/** GETLK, SETLK, ENDWAIT. */
+int WEIR_ON_WORKER aio_lock(struct weir_channel *chan, struct weir_fsreq *req);
+/** End what the file has of locks, and then aio_flush(), aio_release(). */
+int WEIR_ON_WORKER aio_unlock_flush(struct weir_channel *chan, struct weir_fsreq *req);
+int WEIR_ON_WORKER aio_unlock_release(struct weir_channel *chan, struct weir_fsreq *req);
+/** Fences verbs that the lock service may have. @return whether it was one. */
+bool WEIR_ON_WORKER aio_lock_detach(
+		struct aio_fs *fs, struct weir_fsreq *req, void (*fenced)(struct weir_fsreq *req));
+void aio_interrupt(struct weir_fsdev *dev);
 
 /* mounts.c */
 

@@ -138,6 +138,8 @@ aio_detach(struct weir_channel *chan, struct weir_fsreq *req,
 	struct aio_ctx *ctx = aio_ctx_of(req);
 	int state = AIO_QUEUED;
 
+	if (aio_lock_detach(aio_fs_of(chan), req, fenced))
+		return;
 	/* Only guest memory in use is worth a wait: a RENAME under way may as well go on. */
 	if (atomic_load(&ctx->state) == AIO_WAITING) {
 		TAILQ_REMOVE(&ctx->pool->waiters, ctx, link);

@@ -116,7 +116,7 @@ mem_info(const struct weir_fsdev *dev)
 	uint32_t held, waiting;
 
 	weir_locks_load(mem->locks, &held, &waiting);
-	return json_pack("{s:i, s:i}", "locks", (int)held, "lock_waiters", (int)waiting);
+	return json_pack("{s:i, s:i}", "locks_held", (int)held, "lock_waiters", (int)waiting);
 }
 
 static void WEIR_ON_CONTROL
