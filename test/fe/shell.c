@@ -2,6 +2,7 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 
 #define SHELL_FILES 64
 #define SHELL_WORDS 8
+#define SHELL_WAITS 1024
 #define SHELL_LINE  8192
 
 struct shell_file {
@@ -32,6 +34,8 @@ struct shell {
 	uint32_t nb_data; /* bytes of data that belong to the answer */
 	char text[128]; /* what the answer says beside its result */
 	struct shell_file file[SHELL_FILES];
+	struct fe_req *wait[SHELL_WAITS]; /* for locks */
+	unsigned int nb_waits;
 };
 
 static struct shell_file *
@@ -142,12 +146,144 @@ shell_fsync(struct shell *sh, char **args)
 	return file == NULL ? -EBADF : fe_fsync(sh->q, file->nodeid, file->fh, 0);
 }
 
+/* One that closes the file, perhaps with an owner of locks. */
 static int
 shell_flush(struct shell *sh, char **args)
 {
 	const struct shell_file *file = shell_file(sh, args[0]);
+	struct fuse_flush_in *in;
+	struct fe_req *req;
+	int rc;
 
-	return file == NULL ? -EBADF : fe_flush(sh->q, file->nodeid, file->fh);
+	if (file == NULL)
+		return -EBADF;
+	req = fe_req_get(sh->q);
+	if (req == NULL)
+		return -EAGAIN;
+	in = fe_req_init(req, FUSE_FLUSH, file->nodeid, sizeof(*in));
+	in->fh = file->fh;
+	in->lock_owner = args[1] != NULL ? strtoull(args[1], NULL, 0) : 0;
+	rc = fe_req_call(req);
+	fe_req_put(req);
+	return rc;
+}
+
+/* FILE TYPE START END OWNER, where TYPE is r, w or u, in capitals for flock(2). */
+static struct fe_req *
+lock_prepare(struct shell *sh, uint32_t opcode, char **args)
+{
+	const struct shell_file *file = shell_file(sh, args[0]);
+	struct fe_req *req = file != NULL ? fe_req_get(sh->q) : NULL;
+	struct fuse_lk_in *in;
+
+	if (req == NULL)
+		return NULL;
+	in = fe_req_init(req, opcode, file->nodeid, sizeof(*in));
+	*in = (struct fuse_lk_in){
+		.fh = file->fh,
+		.owner = strtoull(args[4], NULL, 0),
+		.lk.start = strtoull(args[2], NULL, 0),
+		.lk.end = strtoull(args[3], NULL, 0),
+		.lk.type = strchr("rR", args[1][0]) != NULL ? F_RDLCK :
+				strchr("wW", args[1][0])    ? F_WRLCK :
+							      F_UNLCK,
+		.lk.pid = 77,
+		.lk_flags = strchr("RWU", args[1][0]) != NULL ? FUSE_LK_FLOCK : 0,
+	};
+	return req;
+}
+
+static int
+shell_lock(struct shell *sh, char **args)
+{
+	struct fe_req *req = lock_prepare(sh, FUSE_SETLK, args);
+	int rc;
+
+	if (req == NULL)
+		return -EBADF;
+	rc = fe_req_call(req);
+	fe_req_put(req);
+	return rc;
+}
+
+/* Type, start, end and pid of what is in the way. */
+static int
+shell_getlk(struct shell *sh, char **args)
+{
+	struct fe_req *req = lock_prepare(sh, FUSE_GETLK, args);
+	const struct fuse_lk_out *out;
+	int rc;
+
+	if (req == NULL)
+		return -EBADF;
+	req->res_room = sizeof(*out);
+	rc = fe_req_call(req);
+	out = fe_req_res(req);
+	if (rc == 0)
+		snprintf(sh->text, sizeof(sh->text), "%u %" PRIu64 " %" PRIu64 " %u", out->lk.type,
+				out->lk.start, out->lk.end, out->lk.pid);
+	fe_req_put(req);
+	return rc;
+}
+
+/* Answers at once, with a number for reap and interrupt. */
+static int
+shell_wait(struct shell *sh, char **args)
+{
+	struct fe_req *req = NULL;
+	int rc;
+
+	if (sh->nb_waits < SHELL_WAITS)
+		req = lock_prepare(sh, FUSE_SETLKW, args);
+	if (req == NULL)
+		return -EBADF;
+	rc = fe_req_submit(req);
+	if (rc < 0)
+		return rc;
+	fe_queue_kick(sh->q);
+	sh->wait[sh->nb_waits] = req;
+	return (int)sh->nb_waits++;
+}
+
+static struct fe_req *
+shell_waiting(struct shell *sh, const char *word)
+{
+	unsigned long i = strtoul(word, NULL, 10);
+
+	return i < sh->nb_waits ? sh->wait[i] : NULL;
+}
+
+static int
+shell_reap(struct shell *sh, char **args)
+{
+	struct fe_req *req = shell_waiting(sh, args[0]), *other;
+	int rc = 0;
+
+	if (req == NULL)
+		return -EBADF;
+	while (!req->done && rc >= 0) {
+		rc = fe_queue_wait(sh->q);
+		if (rc > 0)
+			rc = fe_queue_reap(sh->q, &other);
+	}
+	return rc < 0 && !req->done ? rc : req->error;
+}
+
+static int
+shell_interrupt(struct shell *sh, char **args)
+{
+	const struct fe_req *waiting = shell_waiting(sh, args[0]);
+	struct fe_req *req = waiting != NULL ? fe_req_get(sh->q) : NULL;
+	struct fuse_interrupt_in *in;
+	int rc;
+
+	if (req == NULL)
+		return -EBADF;
+	in = fe_req_init(req, FUSE_INTERRUPT, 0, sizeof(*in));
+	in->unique = fe_req_in(waiting)->unique;
+	rc = fe_req_call(req);
+	fe_req_put(req);
+	return rc;
 }
 
 static int
@@ -335,7 +471,12 @@ static const struct {
 	{ "write", 4, shell_write }, /* FILE OFFSET BYTES LETTER */
 	{ "read", 3, shell_read }, /* FILE OFFSET BYTES */
 	{ "fsync", 1, shell_fsync },
-	{ "flush", 1, shell_flush },
+	{ "flush", 1, shell_flush }, /* FILE [OWNER] */
+	{ "lock", 5, shell_lock }, /* FILE TYPE START END OWNER */
+	{ "getlk", 5, shell_getlk },
+	{ "wait", 5, shell_wait },
+	{ "reap", 1, shell_reap },
+	{ "interrupt", 1, shell_interrupt },
 	{ "release", 1, shell_release },
 	{ "stat", 1, shell_stat },
 	{ "fstat", 1, shell_fstat },
