@@ -515,6 +515,27 @@ interrupt(struct msg *msg)
 	msg->hiprio = below(msg, 2) == 0;
 }
 
+/* Owners and ranges that meet, or nothing that makes sense. What waits ends at the device's limit. */
+static void
+lock(struct msg *msg)
+{
+	static const uint32_t lock_opcodes[] = { FUSE_GETLK, FUSE_SETLK, FUSE_SETLK, FUSE_SETLKW };
+	struct fuse_lk_in in = {
+		.fh = below(msg, 8) == 0 ? junk(msg) : msg->world->file_fh,
+		.owner = below(msg, 4) == 0 ? junk(msg) : below(msg, 4),
+		.lk.start = below(msg, 4) == 0 ? junk(msg) : below(msg, 64),
+		.lk.end = below(msg, 4) == 0 ? junk(msg) : below(msg, 128),
+		.lk.type = below(msg, 8) == 0 ? junk(msg) : below(msg, 3),
+		.lk_flags = below(msg, 8) == 0 ? junk(msg) : below(msg, 2),
+	};
+
+	good(msg, FUSE_INTERRUPT);
+	msg_head(msg)->opcode = lock_opcodes[below(msg, 4)];
+	msg_head(msg)->nodeid = msg->world->file;
+	put(msg, &in, sizeof(in) - (below(msg, 16) == 0));
+	msg->room = below(msg, 8) == 0 ? 16 + below(msg, 30) : ROOM_USUAL;
+}
+
 /* Everything but FORGET belongs on a request queue; firmware is said to mix them. */
 static void
 wrong_queue(struct msg *msg)
@@ -611,6 +632,7 @@ const struct msg_kind msg_kinds[] = {
 	{ "forget-junk", forget_junk },
 	{ "batch-forget-junk", batch_forget_junk },
 	{ "interrupt", interrupt },
+	{ "lock", lock },
 	{ "wrong-queue", wrong_queue },
 	{ "room-small", room_small },
 	{ "links-across", links_across },

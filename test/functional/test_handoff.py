@@ -31,7 +31,7 @@ def split(weir_factory):
     """An appliance with one frontend worker and two backend workers, and the file system mem0."""
     weir = weir_factory(*SPLIT)
     weir.start_transport()
-    weir.rpc('fsdev_mem_create', name='mem0')
+    weir.rpc('fsdev_mem_create', name='mem0', lock_wait_ms=1)
     return weir
 
 

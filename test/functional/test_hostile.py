@@ -34,7 +34,7 @@ def assault(weir, fsdev, count, seed, *args):
 @pytest.mark.parametrize('fsdev, count, seed', [('mem0', 105000, 1), ('aio0', 20000, 2),
                                                 ('null0', 10000, 3)])
 def test_appliance_withstands(served, folder, fsdev, count, seed):
-    served.rpc('fsdev_aio_create', name='aio0', root_path=folder)
+    served.rpc('fsdev_aio_create', name='aio0', root_path=folder, lock_wait_ms=1)
     served.rpc('fsdev_null_create', name='null0')
     report = assault(served, fsdev, count, seed)
     assert report['sent'] >= count * 0.99
@@ -76,7 +76,8 @@ def test_files_outside_the_folder_stay_out_of_reach(served, tmp_path):
     secret.write_text('secret')
     before = sorted((p.name, p.stat().st_mtime_ns) for p in tmp_path.iterdir())
     (tmp_path / 'root').mkdir()
-    served.rpc('fsdev_aio_create', name='aio0', root_path=str(tmp_path / 'root'))
+    served.rpc('fsdev_aio_create', name='aio0', root_path=str(tmp_path / 'root'),
+               lock_wait_ms=1)
     path = served.add_device('d0', 'aio0', queues=8)
     fe('hostile', '-s', path, '--only', 'fuse', '--count', 20000, '--seed', 9)
     after = sorted((p.name, p.stat().st_mtime_ns) for p in tmp_path.iterdir() if p.name != 'root')
