@@ -19,12 +19,12 @@ import kernel
 import vm
 import weirtest
 
-# t0: a folder on disk. t1: in memory. t2: a folder on tmpfs.
+# t0, t4: a folder on disk. t1: in memory. t2: a folder on tmpfs.
 SLOW = {'large_dir', 'two_processes', 'mmap'}
 ON_MEM = [c for c in names('files') + names('owners') if c not in SLOW] + ['fio_psync_direct']
 ON_TMPFS = [c for c in names('files') + names('owners') if c not in SLOW]
 PLANS = [('t0', names('files') + names('owners') + names('edges') + names('load')),
-         ('t1', ON_MEM), ('t2', ON_TMPFS), ('t0', names('life'))]
+         ('t0', names('locks')), ('t1', ON_MEM), ('t2', ON_TMPFS), ('t0', names('life'))]
 MULTI_QUEUE = ['packed_rings', 'tree', 'two_processes', 'open_unlinked', 'group_of_folder',
                'fio_psync_direct', 'fio_libaio_direct']
 
@@ -53,7 +53,7 @@ def weir(folders, server):
     """The appliance with the file systems of the plans."""
     with weirtest.Weir() as w:
         w.start_transport()
-        w.rpc('fsdev_aio_create', name='disk', root_path=folders[0])
+        w.rpc('fsdev_aio_create', name='disk', root_path=folders[0], lock_wait_ms=3000)
         w.rpc('fsdev_aio_create', name='shm', root_path=folders[1])
         w.rpc('fsdev_mem_create', name='mem')
         w.rpc('fsdev_null_create', name='null')
@@ -63,8 +63,8 @@ def weir(folders, server):
 
 @pytest.fixture(scope='module')
 def long_run(weir):
-    """One boot of the stock kernel with four devices: the checks of PLANS."""
-    fsdevs = ('disk', 'mem', 'shm', 'null')
+    """One boot of the stock kernel with five devices: the checks of PLANS."""
+    fsdevs = ('disk', 'mem', 'shm', 'null', 'disk')
     devices = [vm.Device(f't{n}', weir.add_device(f'd{n}', fsdev, f't{n}', 2, 1024), queues=2)
                for n, fsdev in enumerate(fsdevs)]
     out = new_out()
@@ -72,11 +72,12 @@ def long_run(weir):
     guest = vm.Guest(out, devices)
     host = Host(weir, guest, 'd0', 'd1')
     host.start()
-    script = 'enter t3; NEIGHBOUR=t1\n' + ''.join(plan(tag, checks) for tag, checks in PLANS)
+    script = 'enter t3; NEIGHBOUR=t1 TWIN=t4\n'
+    script += ''.join(plan(tag, checks) for tag, checks in PLANS)
     results = run_guest(guest, script, 420)
     host.join(5)
     results.host = host.said
-    for name in ('d0', 'd2', 'd3'):
+    for name in ('d0', 'd2', 'd3', 'd4'):
         weir.remove_device(name)
     return results
 
