@@ -41,6 +41,14 @@ struct msg_kind {
 /** An entry without a name ends. */
 extern const struct msg_kind msg_kinds[];
 
+/* hostile_verbs.c */
+void msg_xattr_junk(struct msg *msg);
+void msg_range_junk(struct msg *msg);
+void msg_copy_junk(struct msg *msg);
+void msg_ioctl_junk(struct msg *msg);
+void msg_lock_junk(struct msg *msg);
+void msg_tmpfile_junk(struct msg *msg);
+
 static inline struct fuse_in_header *
 msg_head(const struct msg *msg)
 {

@@ -638,6 +638,12 @@ const struct msg_kind msg_kinds[] = {
 	{ "links-across", links_across },
 	{ "extensions", extensions },
 	{ "init-again", init_again },
+	{ "xattr-junk", msg_xattr_junk },
+	{ "range-junk", msg_range_junk },
+	{ "copy-junk", msg_copy_junk },
+	{ "ioctl-junk", msg_ioctl_junk },
+	{ "lock-junk", msg_lock_junk },
+	{ "tmpfile-junk", msg_tmpfile_junk },
 	{ "random", random_bytes },
 	{ NULL, NULL },
 };
