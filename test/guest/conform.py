@@ -86,15 +86,11 @@ def all_checks():
 
 
 @contextlib.contextmanager
-def ext4(megabytes=600):
-    """A new ext4 file system, mounted in a folder of the host's."""
-    with tempfile.TemporaryDirectory(prefix='weir-ext4-', dir=weirtest.BUILD) as work:
-        image, folder = f'{work}/image', f'{work}/mnt'
-        os.mkdir(folder)
-        with open(image, 'wb') as f:
-            f.truncate(megabytes << 20)
-        subprocess.run(['/usr/sbin/mke2fs', '-q', '-t', 'ext4', '-b', '4096', image], check=True)
-        subprocess.run(['mount', '-o', 'loop', image, folder], check=True)
+def mounted(*words):
+    """A folder of the host's where mount puts something new."""
+    with tempfile.TemporaryDirectory(prefix='weir-conform-') as folder:
+        subprocess.run(['mount', *words, folder], check=True)
+        os.chmod(folder, 0o755)
         try:
             yield folder
         finally:
@@ -105,11 +101,14 @@ def ext4(megabytes=600):
 @contextlib.contextmanager
 def folders():
     """The folders of COLUMNS, new: what to put for {ext4} and {tmpfs}."""
-    with ext4() as on_disk, tempfile.TemporaryDirectory(prefix='weir-', dir='/dev/shm') as on_tmpfs:
-        for path in (on_disk, on_tmpfs, *(f'{on_disk}/{n}' for n in ('aio', 'virtiofsd', 'nfs'))):
-            os.makedirs(path, exist_ok=True)
-            os.chmod(path, 0o755)
-        yield {'ext4': on_disk, 'tmpfs': on_tmpfs}
+    with tempfile.NamedTemporaryFile(prefix='weir-ext4-', dir=weirtest.BUILD) as image:
+        image.truncate(600 << 20)
+        subprocess.run(['/usr/sbin/mke2fs', '-q', '-t', 'ext4', '-b', '4096', image.name],
+                       check=True)
+        with mounted('-o', 'loop', image.name) as ext4, mounted('-t', 'tmpfs', 'tmpfs') as tmpfs:
+            for name in ('aio', 'virtiofsd', 'nfs'):
+                os.mkdir(f'{ext4}/{name}')
+            yield {'ext4': ext4, 'tmpfs': tmpfs}
 
 
 class Servers(contextlib.ExitStack):
@@ -148,7 +147,8 @@ class Servers(contextlib.ExitStack):
         params = {'aio': lambda: {'root_path': folder}, 'mem': dict,
                   'nfs': lambda: self.export(folder).params()}[kind]()
         if self.weir is None:
-            self.weir = self.enter_context(weirtest.Weir())
+            # As virtiofsd has it, for trusted.* attributes.
+            self.weir = self.enter_context(weirtest.Weir('--keep-cap', 'sys_admin'))
             self.weir.start_transport()
         self.weir.rpc(f'fsdev_{kind}_create', name=tag, **params, **self.params)
         return self.weir.add_device(tag, tag, queues=2)

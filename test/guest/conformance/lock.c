@@ -458,15 +458,23 @@ CHECK(signal_ends_the_wait)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
 	int fd = make();
+	pid_t pid;
 
 	OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
-	if (elsewhere()) {
+	pid = spawn();
+	if (pid == 0) {
 		OK(sigaction(SIGALRM, &action, NULL));
 		fd = OK(open("f", O_RDWR));
 		alarm(1);
 		ERR(EINTR, lock(fd, F_SETLKW, F_WRLCK, 0, 0));
+		shared_set(0, 1);
 		done();
 	}
+	for (unsigned int i = 0; i < 50 && shared_get(0) == 0; i++)
+		linger();
+	/* If it still waits it will have the lock now. */
+	OK(lock(fd, F_SETLK, F_UNLCK, 0, 0));
+	join(pid);
 }
 
 CHECK(deadlock_is_edeadlk)
