@@ -17,8 +17,9 @@ class ManyFiles:
     def __init__(self, weir, sock, count, entries=10000, *args):
         self.weir = weir
         self.count = count
+        # It polls: what is looked at is memory, and no interrupt is late on a busy machine.
         self.fe = Fe('many', '-s', sock, '--queues', '1', '--depth', '64', '--count', count,
-                     '--entries', entries, *args, stdin=subprocess.PIPE)
+                     '--entries', entries, '--poll', *args, stdin=subprocess.PIPE)
         self.answers = 0
         self._answer()
         self.base_kib = weir.rss_kib()
