@@ -194,6 +194,11 @@ struct weir_dirent {
 #define WEIR_FSREQ_DATASYNC (1u << 1) /**< FSYNC, FSYNCDIR: data only */
 #define WEIR_FSREQ_DETACHED (1u << 2) /**< the guest is gone; set on the channel's worker */
 #define WEIR_FSREQ_SIZE     (1u << 3) /**< GETXATTR, LISTXATTR: the size is asked for, iov is empty */
+/**
+ * WRITE, FALLOCATE, COPY_FILE_RANGE, SETATTR with a size or an owner, OPEN and CREATE with O_TRUNC:
+ * set-id bits and file capabilities fall, as when one without CAP_FSETID does it.
+ */
+#define WEIR_FSREQ_KILLPRIV (1u << 4)
 
 /** SETXATTR, in.io.flags, beside XATTR_CREATE and XATTR_REPLACE: the set-group-id bit falls. */
 #define WEIR_XATTR_KILL_SGID (1u << 31)
@@ -335,6 +340,7 @@ struct weir_fsdev_limits {
 	bool atomic_o_trunc; /**< OPEN with O_TRUNC truncates itself */
 	bool export_support; /**< LOOKUP of "." and ".." works on any directory */
 	bool handle_killpriv; /**< set-id bits fall by themselves with what a caller writes or cuts */
+	bool handle_killpriv_v2; /**< they fall where WEIR_FSREQ_KILLPRIV says so, and only there */
 	bool posix_acl; /**< ACLs are kept, and new files inherit them; umask is the driver's */
 	bool posix_locks; /**< GETLK and SETLK without WEIR_LOCK_FLOCK */
 	bool flock_locks; /**< SETLK with WEIR_LOCK_FLOCK */

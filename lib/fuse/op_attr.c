@@ -189,6 +189,8 @@ fuse_setattr(struct weir_fuse_req *req, const void *arg)
 	if ((set & WEIR_SET_SIZE) != 0 && !S_ISREG(req->io.node->type))
 		return S_ISDIR(req->io.node->type) ? -EISDIR : -EINVAL;
 
+	if ((in->valid & FUSE_FATTR_KILL_SUGID) != 0)
+		req->io.flags |= WEIR_FSREQ_KILLPRIV;
 	req->io.in.setattr.valid = set;
 	req->io.in.setattr.attr = (struct weir_attr){
 		.size = in->size,

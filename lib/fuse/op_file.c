@@ -19,6 +19,25 @@ fuse_open_flags(const struct weir_fuse_req *req, uint32_t flags)
 	return req->sess->o_trunc ? flags : flags & ~(uint32_t)O_TRUNC;
 }
 
+/*
+ * Cutting a file off is writing to it. A guest that leaves set-id bits to us says when they fall; one
+ * that does not lets them stand when it opens, which is not right.
+ */
+static uint32_t WEIR_ON_WORKER
+fuse_trunc_flags(const struct weir_fuse_req *req, uint32_t flags, uint32_t open_flags)
+{
+	const uint64_t agreed =
+			atomic_load_explicit(&req->sess->shared->flags, memory_order_relaxed);
+	bool kill;
+
+	if ((flags & O_TRUNC) == 0)
+		return 0;
+	kill = (agreed & FUSE_HANDLE_KILLPRIV_V2) != 0 ?
+			(open_flags & FUSE_OPEN_KILL_SUIDGID) != 0 :
+			req->io.cred.uid != 0;
+	return kill ? WEIR_FSREQ_KILLPRIV : 0;
+}
+
 int WEIR_ON_WORKER
 fuse_open(struct weir_fuse_req *req, const void *arg)
 {
@@ -33,6 +52,7 @@ fuse_open(struct weir_fuse_req *req, const void *arg)
 			fuse_open_flags(req, in->flags));
 	if (rc < 0)
 		return rc;
+	req->io.flags |= fuse_trunc_flags(req, in->flags, in->open_flags);
 	return fuse_start_io(req, WEIR_FSOP_OPEN);
 }
 
@@ -77,6 +97,7 @@ fuse_make_file(struct weir_fuse_req *req, const struct fuse_create_in *in, enum 
 	rc = fuse_file_new(req, 0, (in->flags & (OPEN_FLAGS | O_EXCL)) | O_CREAT);
 	if (rc < 0)
 		return rc;
+	req->io.flags |= fuse_trunc_flags(req, in->flags, in->open_flags);
 	return fuse_start_io(req, verb);
 }
 

@@ -58,6 +58,7 @@ fuse_write(struct weir_fuse_req *req, const void *arg)
 	/* A page that is written back has its place, whatever its file was opened with. */
 	if ((in->write_flags & FUSE_WRITE_CACHE) != 0)
 		io->in.io.flags &= ~(uint32_t)O_APPEND;
+	io->flags = (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0 ? WEIR_FSREQ_KILLPRIV : 0;
 	io->iov = req->in;
 	weir_iov_limit(&io->iov, in->size);
 	if (in->size == 0) {

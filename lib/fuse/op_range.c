@@ -12,6 +12,21 @@
 /* A copy's result is a number of bytes; a guest comes again for what is left. */
 #define COPY_MAX (1u << 30)
 
+/*
+ * A guest that leaves set-id bits to us does not say here when they fall: we take it that its root may
+ * keep them, as everywhere else.
+ */
+static uint32_t WEIR_ON_WORKER
+fuse_range_flags(const struct weir_fuse_req *req)
+{
+	const uint64_t agreed =
+			atomic_load_explicit(&req->sess->shared->flags, memory_order_relaxed);
+
+	return (agreed & FUSE_HANDLE_KILLPRIV_V2) != 0 && req->io.cred.uid != 0 ?
+			WEIR_FSREQ_KILLPRIV :
+			0;
+}
+
 int WEIR_ON_WORKER
 fuse_fallocate(struct weir_fuse_req *req, const void *arg)
 {
@@ -24,6 +39,7 @@ fuse_fallocate(struct weir_fuse_req *req, const void *arg)
 	req->io.in.fallocate.off = in->offset;
 	req->io.in.fallocate.len = in->length;
 	req->io.in.fallocate.mode = in->mode;
+	req->io.flags |= fuse_range_flags(req);
 	return fuse_start_io(req, WEIR_FSOP_FALLOCATE);
 }
 
@@ -72,6 +88,7 @@ fuse_copy_file_range(struct weir_fuse_req *req, const void *arg)
 	io->in.io.len = (uint32_t)RTE_MIN(in->len, (uint64_t)COPY_MAX);
 	io->in.io.flags = 0;
 	fuse_body_room(req, 0, &io->iov);
+	io->flags |= fuse_range_flags(req);
 	return fuse_start_io(req, WEIR_FSOP_COPY_FILE_RANGE);
 }
 

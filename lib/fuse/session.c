@@ -148,6 +148,8 @@ session_offer(const struct weir_fuse_session *sess)
 		flags |= FUSE_ATOMIC_O_TRUNC;
 	if (limits->export_support)
 		flags |= FUSE_EXPORT_SUPPORT;
+	if (limits->handle_killpriv_v2)
+		flags |= FUSE_HANDLE_KILLPRIV_V2;
 	if (limits->handle_killpriv)
 		flags |= FUSE_HANDLE_KILLPRIV;
 	if (limits->security_ctx)

@@ -181,6 +181,7 @@ fsc_submit(struct fs_client *c, struct fsc_call *call)
 	call->dev = c->dev;
 	call->worker = weir_worker_at(c->worker);
 	call->req.cred = c->cred;
+	call->req.flags |= c->flags;
 	call->req.done = call_done;
 	call->msg.fn = call_submit;
 	/* What a driver finds in its context is nobody's promise. */

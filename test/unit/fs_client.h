@@ -27,6 +27,7 @@ struct fs_client {
 	struct weir_seg segs[FSC_MAX_SEGS];
 	struct weir_cred cred; /* of all requests */
 	uint32_t umask;
+	uint32_t flags; /* of all requests, beside their own */
 };
 
 /* Where a request is on its way; for tests that detach. */

@@ -236,22 +236,102 @@ cred_file_that_came_first_is_opened_with_the_callers_rights(void **state)
 }
 
 static void
-cred_truncation_by_another_user_takes_setid_bits(void **state)
+host_program(const char *name)
 {
-	struct weir_node *node;
-	struct weir_file *file;
-	int fd;
+	/* VFS_CAP_REVISION_2, cap_net_raw=ep. */
+	static const uint8_t caps[20] = { 1, 0, 0, 2, 0, 32 };
+	int fd = open(host(name), O_WRONLY | O_CREAT | O_TRUNC, 0755);
 
-	fd = open(host("suid"), O_WRONLY | O_CREAT, 0755);
 	assert_int_equal(write(fd, "program", 7), 7);
 	close(fd);
-	assert_int_equal(chmod(host("suid"), 06777), 0);
+	assert_int_equal(chmod(host(name), 06777), 0);
+	if (setxattr(host(name), "security.capability", caps, sizeof(caps), 0) < 0)
+		assert_true(errno == EOPNOTSUPP || errno == EPERM);
+}
+
+static bool
+has_caps(const char *name)
+{
+	return getxattr(host(name), "security.capability", NULL, 0) > 0;
+}
+
+static void
+open_and_close(struct weir_node *node, uint32_t flags)
+{
+	struct weir_file *file;
+
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, flags, &file), 0);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, node, file);
+}
+
+static void
+cred_truncation_takes_setid_bits_where_they_are_to_fall(void **state)
+{
+	struct weir_node *node;
+
+	host_program("suid");
 	node = look("suid");
 	act_as(UID, GID, 0);
-	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, O_WRONLY | O_TRUNC, &file), 0);
-	fsc_release(&fsc, WEIR_FSOP_RELEASE, node, file);
+	fsc.flags = 0;
+	open_and_close(node, O_WRONLY | O_TRUNC);
+	check("suid", 0, 0, S_IFREG | 06777);
+	host_program("suid");
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
+	open_and_close(node, O_WRONLY | O_TRUNC);
+	fsc.flags = 0;
 	check("suid", 0, 0, S_IFREG | 0777);
+	assert_false(has_caps("suid"));
 	assert_int_equal(host_stat("suid").st_size, 0);
+	fsc_put(&fsc, node);
+}
+
+static void
+cred_size_takes_setid_bits_and_a_mode_beside_it_stands(void **state)
+{
+	const struct weir_attr set = { .size = 3, .mode = 06755 };
+	struct weir_node *node;
+	struct weir_attr attr;
+
+	host_program("cut");
+	node = look("cut");
+	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_SIZE, &set, &attr), 0);
+	check("cut", 0, 0, S_IFREG | 06777);
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
+	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_SIZE, &set, &attr), 0);
+	check("cut", 0, 0, S_IFREG | 0777);
+	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_SIZE | WEIR_SET_MODE, &set, &attr), 0);
+	check("cut", 0, 0, S_IFREG | 06755);
+	fsc.flags = 0;
+	fsc_put(&fsc, node);
+}
+
+/* By turns, so that neither is taken for the other: inline, on the ring or by a helper. */
+static void
+cred_write_takes_setid_bits_where_they_are_to_fall(void **state)
+{
+	static const uint32_t flags[] = { O_WRONLY, O_WRONLY | O_DIRECT };
+	struct weir_node *node;
+	struct weir_file *file;
+
+	host_program("write");
+	node = look("write");
+	act_as(UID, GID, 0);
+	for (unsigned int i = 0; i < 2 * RTE_DIM(flags); i++) {
+		assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, flags[i / 2], &file), 0);
+		host_program("write");
+		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, node, file, 0, 4096, 0, 4096), 4096);
+		check("write", 0, 0, S_IFREG | 06777);
+		fsc.flags = WEIR_FSREQ_KILLPRIV;
+		assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, node, file, 0, 4096, 0, 4096), 4096);
+		fsc.flags = 0;
+		check("write", 0, 0, S_IFREG | 0777);
+		assert_false(has_caps("write"));
+		fsc_release(&fsc, WEIR_FSOP_RELEASE, node, file);
+	}
+	/* What makes a file has the right again that a write gave up. */
+	act_as(0, 0, 0);
+	create(root, "program", 06755);
+	check("program", 0, 0, S_IFREG | 06755);
 	fsc_put(&fsc, node);
 }
 
@@ -325,7 +405,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cred_default_acl_beats_the_umask),
 	cmocka_unit_test(cred_folder_of_a_supplementary_group_is_writable),
 	cmocka_unit_test(cred_file_that_came_first_is_opened_with_the_callers_rights),
-	cmocka_unit_test(cred_truncation_by_another_user_takes_setid_bits),
+	cmocka_unit_test(cred_truncation_takes_setid_bits_where_they_are_to_fall),
+	cmocka_unit_test(cred_size_takes_setid_bits_and_a_mode_beside_it_stands),
+	cmocka_unit_test(cred_write_takes_setid_bits_where_they_are_to_fall),
 	cmocka_unit_test(cred_owner_and_mode_set_together_both_hold),
 	cmocka_unit_test(cred_access_is_checked_with_the_callers_ids),
 	cmocka_unit_test(cred_helper_is_itself_again_afterwards),

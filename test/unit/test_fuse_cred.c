@@ -271,7 +271,61 @@ label_of_a_length_that_is_a_lie_is_refused(void **state)
 	}
 }
 
+static uint32_t
+killpriv_of(uint32_t opcode, uint64_t nodeid, const void *arg, size_t len)
+{
+	assert_true(guest_call(opcode, nodeid, arg, len, NULL, 0) >= 0);
+	return fake.last.flags & WEIR_FSREQ_KILLPRIV;
+}
+
+static uint32_t
+killpriv_of_open(uint64_t node, uint32_t flags, uint32_t open_flags)
+{
+	const struct fuse_open_in in = { .flags = flags, .open_flags = open_flags };
+	struct fuse_open_out out;
+	uint32_t kill;
+
+	assert_int_equal(guest_call(FUSE_OPEN, node, &in, sizeof(in), &out, sizeof(out)),
+			sizeof(out));
+	kill = fake.last.flags & WEIR_FSREQ_KILLPRIV;
+	guest_release(FUSE_RELEASE, node, out.fh);
+	return kill;
+}
+
+static void
+setid_bits_fall_where_the_guest_says_so(void **state)
+{
+	uint64_t node = guest_lookup(1, "file");
+	uint64_t fh = guest_open(node, O_RDWR);
+	struct fuse_setattr_in set = { .valid = FUSE_FATTR_SIZE };
+	struct fuse_fallocate_in range = { .fh = fh, .length = 1 };
+	struct {
+		struct fuse_write_in in;
+		char data[8];
+	} write = { .in = { .fh = fh, .size = 8 } };
+
+	assert_false(killpriv_of(FUSE_WRITE, node, &write, sizeof(write.in) + 8));
+	write.in.write_flags = FUSE_WRITE_KILL_SUIDGID;
+	assert_true(killpriv_of(FUSE_WRITE, node, &write, sizeof(write.in) + 8));
+	assert_false(killpriv_of(FUSE_SETATTR, node, &set, sizeof(set)));
+	set.valid |= FUSE_FATTR_KILL_SUGID;
+	assert_true(killpriv_of(FUSE_SETATTR, node, &set, sizeof(set)));
+	assert_false(killpriv_of_open(node, O_WRONLY | O_TRUNC, 0));
+	assert_false(killpriv_of_open(node, O_WRONLY, FUSE_OPEN_KILL_SUIDGID));
+	assert_true(killpriv_of_open(node, O_WRONLY | O_TRUNC, FUSE_OPEN_KILL_SUIDGID));
+	/* It does not say here, and is not root. */
+	assert_true(killpriv_of(FUSE_FALLOCATE, node, &range, sizeof(range)));
+	/* One that looks after the bits itself forgets them when it opens. */
+	atomic_store(&guest_sess->shared->flags, 0);
+	assert_true(killpriv_of_open(node, O_WRONLY | O_TRUNC, 0));
+	assert_false(killpriv_of_open(node, O_WRONLY, 0));
+	assert_false(killpriv_of(FUSE_FALLOCATE, node, &range, sizeof(range)));
+	guest_release(FUSE_RELEASE, node, fh);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test_setup_teardown(
+			setid_bits_fall_where_the_guest_says_so, guest_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(group_of_the_directory_reaches_what_makes_a_file,
 			guest_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(

@@ -153,7 +153,9 @@ file_opened_with_truncation_is_empty_and_has_no_set_id_bits(void **state)
 	attr.mode = 06755;
 	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &attr, &attr), 0);
 	assert_int_equal(attr.mode & 07777, 06755);
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_TRUNC, &file), 0);
+	fsc.flags = 0;
 	assert_int_equal(fsc_getattr(&fsc, entry.node, file, &attr), 0);
 	assert_int_equal(attr.size, 0);
 	assert_int_equal(attr.mode & 07777, 0755);
@@ -161,6 +163,34 @@ file_opened_with_truncation_is_empty_and_has_no_set_id_bits(void **state)
 
 	make(WEIR_FSOP_MKDIR, root, "d", 0755);
 	assert_int_equal(fsc_create(&fsc, root, "d", O_RDWR, 0644, &entry, &file), -EISDIR);
+}
+
+static void
+set_id_bits_fall_with_a_write_or_a_size_where_they_are_to_fall(void **state)
+{
+	struct weir_attr attr = { .mode = 06775, .size = 3 };
+	struct weir_file *file;
+	struct weir_entry entry;
+
+	assert_int_equal(fsc_create(&fsc, root, "f", O_RDWR, 0644, &entry, &file), 0);
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &attr, &attr), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), 10);
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_SIZE, &attr, &attr), 0);
+	assert_int_equal(attr.mode & 07777, 06775);
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), 10);
+	fsc.flags = 0;
+	assert_int_equal(fsc_getattr(&fsc, entry.node, file, &attr), 0);
+	assert_int_equal(attr.mode & 07777, 0775);
+	/* Without the right to execute, the group's bit is another thing. */
+	attr.mode = 06745;
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &attr, &attr), 0);
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_SIZE, &attr, &attr), 0);
+	fsc.flags = 0;
+	assert_int_equal(attr.mode & 07777, 02745);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
 }
 
 static void
@@ -605,6 +635,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(file_is_created_written_read_and_removed),
 		BOTH(file_opened_with_truncation_is_empty_and_has_no_set_id_bits),
+		BOTH(set_id_bits_fall_with_a_write_or_a_size_where_they_are_to_fall),
 		BOTH(names_of_all_kinds_are_made_moved_and_removed),
 		BOTH(attributes_are_set_and_access_obeys_them),
 		BOTH(verbs_on_the_wrong_kind_of_node_are_refused),

@@ -309,6 +309,7 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		.readdirplus = params->readdirplus,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
+		.handle_killpriv_v2 = true,
 		.posix_locks = params->locks,
 		.flock_locks = params->locks,
 	};

@@ -255,6 +255,7 @@ struct aio_chan {
 	bool has_ring;
 	uint32_t inflight;
 	int event_fd;
+	int personality; /* of io_uring: like ours, without CAP_FSETID; or -errno */
 };
 
 static inline struct aio_fs *
@@ -325,6 +326,17 @@ int WEIR_ON_HELPER aio_cred_take(const struct weir_cred *cred);
 /** As above, but stays able to pass permission checks: the guest's kernel made them. */
 int WEIR_ON_HELPER aio_cred_take_able(const struct weir_cred *cred);
 void WEIR_ON_HELPER aio_cred_drop(void);
+/**
+ * Whether what the thread writes and cuts from here on takes set-id bits and file capabilities away,
+ * as the kernel does for one without CAP_FSETID. Every piece of work begins as its request says, and
+ * acting for a caller ends it. @return 0 or -errno.
+ */
+int WEIR_ON_HELPER aio_cred_kill(bool kill);
+static inline bool
+aio_kills(const struct weir_fsreq *req)
+{
+	return (req->flags & WEIR_FSREQ_KILLPRIV) != 0;
+}
 /** The umask of what the thread makes from here on, while it acts for a caller. */
 void WEIR_ON_HELPER aio_cred_umask(uint32_t mask);
 

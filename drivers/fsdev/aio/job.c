@@ -25,10 +25,13 @@ job_run(struct weir_job *job)
 	struct weir_fsreq *req = weir_fsreq_of(ctx);
 	int state = AIO_QUEUED;
 
-	if (atomic_compare_exchange_strong(&ctx->state, &state, AIO_RUNNING))
-		ctx->res = ctx->run(aio_fs_of(req->chan), req);
-	else
+	if (atomic_compare_exchange_strong(&ctx->state, &state, AIO_RUNNING)) {
+		ctx->res = aio_cred_kill(aio_kills(req));
+		if (ctx->res == 0)
+			ctx->res = ctx->run(aio_fs_of(req->chan), req);
+	} else {
 		ctx->res = -ECANCELED;
+	}
 }
 
 static void WEIR_ON_WORKER
@@ -64,7 +67,9 @@ aio_run(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run, weir_
 	if (!aio_node_in_memory(fs, req->node))
 		return aio_defer(chan, req, run, finish);
 	weir_role_assume_helper();
-	ctx->res = run(fs, req);
+	ctx->res = aio_cred_kill(aio_kills(req));
+	if (ctx->res == 0)
+		ctx->res = run(fs, req);
 	if (ctx->res == -EAGAIN)
 		return aio_defer(chan, req, run, finish);
 	return finish != NULL ? finish(chan, req) : ctx->res;

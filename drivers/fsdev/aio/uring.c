@@ -39,6 +39,17 @@ aio_ring_probe(void)
 	return true;
 }
 
+/* What has no personality of its own is done as the thread is now. */
+static int
+ring_submit(struct aio_chan *achan)
+{
+	int rc;
+
+	weir_role_assume_helper();
+	rc = aio_cred_kill(false);
+	return rc < 0 ? rc : io_uring_submit(&achan->ring);
+}
+
 static void WEIR_ON_WORKER
 ring_answer(struct aio_ctx *ctx, int res)
 {
@@ -61,7 +72,7 @@ ring_poll(struct weir_poller *poller)
 	if (achan->inflight == 0)
 		return 0;
 	if (io_uring_sq_ready(&achan->ring) > 0)
-		(void)io_uring_submit(&achan->ring);
+		(void)ring_submit(achan);
 	for (nb = 0; nb < RING_BURST && io_uring_peek_cqe(&achan->ring, &cqe) == 0; nb++) {
 		ctx = io_uring_cqe_get_data(cqe);
 		res = cqe->res;
@@ -83,7 +94,7 @@ ring_arm(struct weir_poller *poller)
 		return false;
 	(void)io_uring_cq_eventfd_toggle(&achan->ring, true);
 	if (io_uring_sq_ready(&achan->ring) > 0)
-		(void)io_uring_submit(&achan->ring);
+		(void)ring_submit(achan);
 	return io_uring_sq_ready(&achan->ring) > 0 || io_uring_peek_cqe(&achan->ring, &cqe) == 0;
 }
 
@@ -102,6 +113,21 @@ ring_free(struct aio_chan *achan)
 	io_uring_queue_exit(&achan->ring);
 	if (achan->event_fd >= 0)
 		close(achan->event_fd);
+}
+
+/* Of this thread as it is without CAP_FSETID. */
+static int WEIR_ON_WORKER
+ring_personality(struct io_uring *ring)
+{
+	int rc, id;
+
+	weir_role_assume_helper();
+	rc = aio_cred_kill(true);
+	if (rc < 0)
+		return rc;
+	id = io_uring_register_personality(ring);
+	rc = aio_cred_kill(false);
+	return rc < 0 ? rc : id;
 }
 
 int WEIR_ON_WORKER
@@ -123,6 +149,7 @@ aio_ring_start(struct aio_chan *achan)
 		return rc;
 	}
 	(void)io_uring_cq_eventfd_toggle(&achan->ring, false);
+	achan->personality = ring_personality(&achan->ring);
 	achan->poller = (struct weir_poller){
 		.name = "aio",
 		.poll = ring_poll,
@@ -156,7 +183,7 @@ aio_ring_sqe(struct aio_chan *achan)
 	if (achan->inflight >= AIO_RING_ENTRIES)
 		return NULL;
 	sqe = io_uring_get_sqe(&achan->ring);
-	if (sqe == NULL && io_uring_submit(&achan->ring) > 0)
+	if (sqe == NULL && ring_submit(achan) > 0)
 		sqe = io_uring_get_sqe(&achan->ring);
 	return sqe;
 }
@@ -187,5 +214,5 @@ aio_ring_cancel(struct aio_chan *achan, struct weir_fsreq *req)
 	io_uring_sqe_set_data(sqe, NULL);
 	achan->inflight++;
 	weir_poller_wake(&achan->poller);
-	(void)io_uring_submit(&achan->ring);
+	(void)ring_submit(achan);
 }

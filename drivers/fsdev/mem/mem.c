@@ -62,6 +62,7 @@ mem_create(struct weir_fsdev *dev, const void *params)
 		.readdirplus = true,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
+		.handle_killpriv_v2 = true,
 		.posix_acl = p->enable_xattr,
 		.posix_locks = p->locks,
 		.flock_locks = p->locks,
@@ -134,6 +135,10 @@ mem_do(struct weir_fsreq *req)
 	struct mem_fsdev *mem = mem_of(req);
 
 	memfs_settle(mem->fs);
+	if (unlikely((req->flags & WEIR_FSREQ_KILLPRIV) != 0))
+		mem_kill_setid(mem,
+				mem_ino(req->op == WEIR_FSOP_COPY_FILE_RANGE ? req->newnode :
+									       req->node));
 	return mem_verbs[req->op](mem, req);
 }
 

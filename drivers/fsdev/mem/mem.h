@@ -100,6 +100,8 @@ int WEIR_ON_WORKER mem_readdir_fill(struct mem_fsdev *mem, struct weir_fsreq *re
 /* attrs.c */
 int WEIR_ON_WORKER mem_statx(struct mem_fsdev *mem, struct weir_fsreq *req);
 int WEIR_ON_WORKER mem_ioctl(struct mem_fsdev *mem, struct weir_fsreq *req);
+/* A regular file's set-id bits fall, and what it may do by security.capability. */
+void WEIR_ON_WORKER mem_kill_setid(struct mem_fsdev *mem, uint32_t ino);
 int WEIR_ON_WORKER mem_getxattr(struct mem_fsdev *mem, struct weir_fsreq *req);
 int WEIR_ON_WORKER mem_setxattr(struct mem_fsdev *mem, struct weir_fsreq *req);
 int WEIR_ON_WORKER mem_listxattr(struct mem_fsdev *mem, struct weir_fsreq *req);

@@ -72,6 +72,24 @@ mem_getattr(struct mem_fsdev *mem, struct weir_fsreq *req)
 	return 0;
 }
 
+void WEIR_ON_WORKER
+mem_kill_setid(struct mem_fsdev *mem, uint32_t ino)
+{
+	struct weir_attr attr;
+	uint32_t mode;
+
+	memfs_getattr(mem->fs, ino, &attr);
+	mode = attr.mode & ((attr.mode & S_IXGRP) != 0 ? ~(S_ISUID | S_ISGID) : ~S_ISUID);
+	if (!S_ISREG(mode))
+		return;
+	if (mem->xattr)
+		(void)memfs_removexattr(mem->fs, ino, "security.capability");
+	if (mode == attr.mode)
+		return;
+	attr.mode = mode;
+	(void)memfs_setattr(mem->fs, ino, WEIR_SET_MODE, &attr);
+}
+
 static int WEIR_ON_WORKER
 mem_setattr(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
@@ -181,19 +199,17 @@ mem_rename(struct mem_fsdev *mem, struct weir_fsreq *req)
 			req->newname, req->in.rename.flags);
 }
 
-/* A guest that lets open truncate does not drop set-id bits then, as it does when it writes. */
 static int WEIR_ON_WORKER
 mem_truncate(struct mem_fsdev *mem, const struct weir_fsreq *req, uint32_t ino)
 {
-	struct weir_attr attr;
+	const struct weir_attr attr = { .size = 0 };
 
 	if ((req->file->flags & O_TRUNC) == 0)
 		return 0;
-	memfs_getattr(mem->fs, ino, &attr);
-	attr.size = 0;
-	if (req->cred.uid != 0)
-		attr.mode &= (attr.mode & S_IXGRP) != 0 ? ~(S_ISUID | S_ISGID) : ~S_ISUID;
-	return memfs_setattr(mem->fs, ino, WEIR_SET_SIZE | WEIR_SET_MODE, &attr);
+	/* CREATE has found the file only now. */
+	if ((req->flags & WEIR_FSREQ_KILLPRIV) != 0)
+		mem_kill_setid(mem, ino);
+	return memfs_setattr(mem->fs, ino, WEIR_SET_SIZE, &attr);
 }
 
 static int WEIR_ON_WORKER
