@@ -40,6 +40,7 @@ WEIR_LOG_USE(device);
 #define DEVICE_VUID_MAX 64
 /* Text: an lcore and a weight for each of WEIR_MAX_WORKERS. */
 #define DEVICE_WEIGHTS_MAX 1024
+#define DEVICE_IDMAP_MAX   4096
 
 /* Segments that a request holds itself: a 64 KiB transfer in 4 KiB pages fits. */
 #define DEVREQ_SEGS        24
@@ -304,6 +305,8 @@ struct device_conf {
 	uint32_t driver_platform;
 	uint32_t spread; /* enum device_spread */
 	char weights[DEVICE_WEIGHTS_MAX]; /* "LCORE=WEIGHT,..." */
+	char uid_map[DEVICE_IDMAP_MAX]; /* as weir_fuse_idmap_refused() has it; empty: none */
+	char gid_map[DEVICE_IDMAP_MAX];
 	bool packed_vq;
 };
 

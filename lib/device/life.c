@@ -112,7 +112,12 @@ static int WEIR_ON_CONTROL
 device_setup(struct device *dev, struct weir_fsdev *fsdev)
 {
 	uint32_t nb = dev->conf.num_request_queues + 1;
-	struct weir_fuse_cfg cfg = { .name = dev->name, .ring_size = WEIR_VQ_MAX_SIZE };
+	const struct weir_fuse_cfg cfg = {
+		.name = dev->name,
+		.ring_size = WEIR_VQ_MAX_SIZE,
+		.uid_map = dev->conf.uid_map,
+		.gid_map = dev->conf.gid_map,
+	};
 	struct weir_fuse_session *sess;
 	struct device_queue *queues;
 	int rc;
@@ -215,6 +220,13 @@ device_start(struct device *dev, device_op_done done, void *arg)
 		return;
 	}
 	rc = device_setup(dev, fsdev);
+	if (rc == -EOPNOTSUPP) {
+		device_op_end(dev, rc,
+				"%s: uid_map and gid_map go only with an fsdev without ACLs, whose ids "
+				"would not be mapped: %s has them",
+				dev->name, dev->conf.fsdev);
+		return;
+	}
 	if (rc < 0) {
 		device_op_end(dev, rc, "%s: %s", dev->name, rte_strerror(-rc));
 		return;

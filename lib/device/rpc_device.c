@@ -22,7 +22,7 @@ struct device_args {
 	struct device_conf conf;
 	bool notification_vq;
 	bool has_tag, has_fsdev, has_queues, has_size, has_platform, has_spread, has_weights,
-			has_packed;
+			has_packed, has_uid_map, has_gid_map;
 };
 
 /* What create and modify have in common. */
@@ -84,6 +84,18 @@ struct device_args {
 				.size = sizeof(bool),                                                         \
 				WEIR_PARAM_GIVEN(device_args, has_packed),                                    \
 				.help = "offer packed rings; the guest chooses" },                            \
+			{ .name = "uid_map",                                                                  \
+				.type = WEIR_STR,                                                             \
+				.off = offsetof(struct device_args, conf.uid_map),                            \
+				.size = DEVICE_IDMAP_MAX,                                                     \
+				WEIR_PARAM_GIVEN(device_args, has_uid_map),                                   \
+				.help = "users of guest and host: map:GUEST:HOST:COUNT,..., see the guide" }, \
+			{ .name = "gid_map",                                                                  \
+				.type = WEIR_STR,                                                             \
+				.off = offsetof(struct device_args, conf.gid_map),                            \
+				.size = DEVICE_IDMAP_MAX,                                                     \
+				WEIR_PARAM_GIVEN(device_args, has_gid_map),                                   \
+				.help = "groups of guest and host, as uid_map" },                             \
 			WEIR_PARAM(device_args, notification_vq, WEIR_BOOL,                                   \
 					.flags = WEIR_PARAM_UNSUPPORTED,                                      \
 					.help = "offer a notification queue")
@@ -140,6 +152,19 @@ device_spread_is_refused(struct weir_rpc_call *call, const struct device_conf *c
 	return true;
 }
 
+static bool WEIR_ON_CONTROL
+device_maps_are_refused(struct weir_rpc_call *call, const struct device_args *a)
+{
+	const char *uid = weir_fuse_idmap_refused(a->conf.uid_map);
+	const char *gid = weir_fuse_idmap_refused(a->conf.gid_map);
+
+	if (uid == NULL && gid == NULL)
+		return false;
+	weir_rpc_fail(call, WEIR_RPC_INVALID_PARAMS, "Invalid parameters: %s: %s",
+			uid != NULL ? "uid_map" : "gid_map", uid != NULL ? uid : gid);
+	return true;
+}
+
 static void WEIR_ON_CONTROL
 device_create_call(struct weir_rpc_call *call, const void *args)
 {
@@ -162,7 +187,8 @@ device_create_call(struct weir_rpc_call *call, const void *args)
 				"Invalid parameters: dev_name: empty, begins with a dot or has a slash");
 		return;
 	}
-	if (device_tag_is_refused(call, a) || device_spread_is_refused(call, &a->conf))
+	if (device_tag_is_refused(call, a) || device_spread_is_refused(call, &a->conf) ||
+			device_maps_are_refused(call, a))
 		return;
 	if (device_find(a->dev_name) != NULL) {
 		weir_rpc_fail(call, -EEXIST, "File exists: %s", a->dev_name);
@@ -215,7 +241,7 @@ device_modify_call(struct weir_rpc_call *call, const void *args)
 	struct device *dev = device_of(call, a->dev_name);
 	struct device_conf conf;
 
-	if (dev == NULL || device_tag_is_refused(call, a))
+	if (dev == NULL || device_tag_is_refused(call, a) || device_maps_are_refused(call, a))
 		return;
 	if (dev->state == DEVICE_RUNNING) {
 		weir_rpc_fail(call, -EBUSY, "Device or resource busy: %s is running; stop it first",
@@ -245,6 +271,10 @@ device_modify_call(struct weir_rpc_call *call, const void *args)
 		memcpy(conf.weights, a->conf.weights, sizeof(conf.weights));
 	if (a->has_packed)
 		conf.packed_vq = a->conf.packed_vq;
+	if (a->has_uid_map)
+		memcpy(conf.uid_map, a->conf.uid_map, sizeof(conf.uid_map));
+	if (a->has_gid_map)
+		memcpy(conf.gid_map, a->conf.gid_map, sizeof(conf.gid_map));
 	if (device_spread_is_refused(call, &conf))
 		return;
 	device_warn_missing(dev->name, &conf);
@@ -322,6 +352,8 @@ device_json(const struct device *dev)
 	json_object_set_new(
 			obj, "io_core_distribution_policy", json_string(spreads[dev->conf.spread]));
 	json_object_set_new(obj, "io_core_weights", json_string(dev->conf.weights));
+	json_object_set_new(obj, "uid_map", json_string(dev->conf.uid_map));
+	json_object_set_new(obj, "gid_map", json_string(dev->conf.gid_map));
 	json_object_set_new(obj, "manager", json_string(dev->manager));
 	json_object_set_new(
 			obj, "vuid", json_string(dev->function != NULL ? dev->function->vuid : ""));

@@ -10,6 +10,8 @@
 /* The longest arguments: SYMLINK's name, target and extensions. */
 #define FUSE_ARG_MAX (FUSE_NAME_MAX + 1 + FUSE_TARGET_MAX + 1 + FUSE_EXT_MAX)
 
+#define FUSE_NOBODY 65534u
+
 struct rte_mempool *fuse_arg_pool;
 
 #define ARGS(tag)      .arg_min = sizeof(struct tag), .arg_max = sizeof(struct tag)
@@ -288,7 +290,7 @@ weir_fuse_fini(void)
 static uint32_t
 fuse_cred_id(uint32_t id)
 {
-	return id != UINT32_MAX ? id : 65534;
+	return id != UINT32_MAX ? id : FUSE_NOBODY;
 }
 
 static void WEIR_ON_WORKER
@@ -311,6 +313,20 @@ fuse_req_begin(struct weir_fuse_session *sess, struct weir_fuse_req *req)
 	memset(&req->io, 0, offsetof(struct weir_fsreq, in));
 }
 
+/* Where ids matter but for what is made, who is forbidden is nobody. */
+static void WEIR_ON_WORKER
+fuse_map_cred(struct weir_fuse_req *req)
+{
+	struct weir_cred *cred = &req->io.cred;
+
+	if (fuse_idmap_uid_in(req->sess->maps, &cred->uid) &&
+			fuse_idmap_gid_in(req->sess->maps, &cred->gid))
+		return;
+	cred->uid = FUSE_NOBODY;
+	cred->gid = FUSE_NOBODY;
+	req->flags |= FUSE_REQ_NOBODY;
+}
+
 static void WEIR_ON_WORKER
 fuse_take_header(struct weir_fuse_req *req, const struct fuse_in_header *head)
 {
@@ -322,6 +338,8 @@ fuse_take_header(struct weir_fuse_req *req, const struct fuse_in_header *head)
 	req->io.cred.uid = fuse_cred_id(head->uid);
 	req->io.cred.gid = fuse_cred_id(head->gid);
 	req->io.cred.pid = head->pid;
+	if (unlikely(req->sess->maps != NULL))
+		fuse_map_cred(req);
 	/* What moves data fills in what its drivers read, and gives back no more than a number. */
 	if ((req->op->flags & FUSE_OP_COUNT) == 0)
 		memset(&req->io.in, 0,
@@ -473,6 +491,8 @@ fuse_take_making(struct weir_fuse_req *req, struct weir_iov *in, size_t left, si
 	size_t n = left - ext;
 	int rc;
 
+	if ((req->flags & FUSE_REQ_NOBODY) != 0)
+		return -EPERM;
 	if (n < op->arg_min)
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
 	if (n > op->arg_max + fuse_names_max(op) + (labels && ext == 0 ? FUSE_EXT_MAX : 0))

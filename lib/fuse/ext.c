@@ -32,6 +32,8 @@ ext_take_groups(struct weir_fuse_req *req, const uint8_t *p, size_t len)
 	memcpy(&group, p + sizeof(head), sizeof(group));
 	if (group == UINT32_MAX)
 		return -EINVAL;
+	if (req->sess->maps != NULL && !fuse_idmap_gid_in(req->sess->maps, &group))
+		return 0;
 	req->io.cred.group = group;
 	req->io.cred.has_group = true;
 	return 0;

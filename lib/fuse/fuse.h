@@ -115,6 +115,7 @@ struct weir_fuse_session {
 	bool dots; /* LOOKUP of "." and ".." works */
 	bool o_trunc; /* OPEN with O_TRUNC works */
 	struct weir_worker *home; /* where a reset closes files */
+	struct fuse_idmaps *maps; /* NULL: ids are the same on both sides */
 	struct weir_table *files;
 	struct fuse_shared *shared;
 	struct fuse_lookups *ledger;
@@ -179,6 +180,7 @@ enum fuse_req_state {
 #define FUSE_REQ_FENCED   (1u << 1) /* and it was told so */
 #define FUSE_REQ_BORROWS  (1u << 2) /* io.node is kept by the file, not by a reference of its own */
 #define FUSE_REQ_NEWFILE  (1u << 3) /* newfile has a reference of the request's */
+#define FUSE_REQ_NOBODY   (1u << 15) /* its caller's ids are forbidden here */
 
 /* fuse_op.flags */
 #define FUSE_OP_NO_REPLY (1u << 0)
@@ -244,6 +246,16 @@ int WEIR_ON_WORKER fuse_use_node(struct weir_fuse_req *req);
 int WEIR_ON_WORKER fuse_use_file(struct weir_fuse_req *req, uint64_t fh, bool dir);
 /* Goes on with a request that waited for a reset. */
 void WEIR_ON_WORKER fuse_restart(struct weir_fuse_req *req);
+
+/* idmap.c: no maps are needed where sess->maps is NULL */
+/* *out is NULL where neither text has a rule. 0, -ENOMEM, -EINVAL. */
+int WEIR_ON_CONTROL fuse_idmaps_create(const char *uid, const char *gid, struct fuse_idmaps **out);
+void WEIR_ON_CONTROL fuse_idmaps_destroy(struct fuse_idmaps *maps);
+/* A guest's id becomes the host's. False: it is forbidden, and stays. */
+bool fuse_idmap_uid_in(const struct fuse_idmaps *maps, uint32_t *uid);
+bool fuse_idmap_gid_in(const struct fuse_idmaps *maps, uint32_t *gid);
+/* The host's become the guest's. */
+void fuse_idmap_out(const struct fuse_idmaps *maps, uint32_t *uid, uint32_t *gid);
 
 /* ext.c */
 /* Bytes of extensions at most: a security context and a group. */
@@ -313,7 +325,8 @@ void WEIR_ON_CONTROL fuse_reset_init(struct weir_fuse_session *sess);
 void WEIR_ON_WORKER fuse_reset_wait(struct weir_fuse_req *req);
 
 /* op_*.c */
-void fuse_fill_attr(struct fuse_attr *out, const struct weir_attr *attr);
+void fuse_fill_attr(const struct weir_fuse_session *sess, struct fuse_attr *out,
+		const struct weir_attr *attr);
 /* Fills in an entry, by which the guest gets to know its node. */
 void WEIR_ON_WORKER fuse_fill_entry(struct weir_fuse_session *sess, struct fuse_entry_out *out,
 		const struct weir_entry *entry);

@@ -20,7 +20,8 @@ fuse_nsec(uint32_t ns)
 }
 
 void
-fuse_fill_attr(struct fuse_attr *out, const struct weir_attr *attr)
+fuse_fill_attr(const struct weir_fuse_session *sess, struct fuse_attr *out,
+		const struct weir_attr *attr)
 {
 	*out = (struct fuse_attr){
 		.ino = attr->ino,
@@ -39,6 +40,8 @@ fuse_fill_attr(struct fuse_attr *out, const struct weir_attr *attr)
 		.rdev = attr->rdev,
 		.blksize = attr->blksize,
 	};
+	if (unlikely(sess->maps != NULL))
+		fuse_idmap_out(sess->maps, &out->uid, &out->gid);
 }
 
 int WEIR_ON_WORKER
@@ -50,7 +53,7 @@ fuse_attr_reply(struct weir_fuse_req *req, int res)
 	};
 
 	(void)res;
-	fuse_fill_attr(&out.attr, &req->io.out.attr.attr);
+	fuse_fill_attr(req->sess, &out.attr, &req->io.out.attr.attr);
 	return fuse_body(req, &out, sizeof(out));
 }
 
@@ -99,7 +102,7 @@ fuse_statx_reply(struct weir_fuse_req *req, int res)
 {
 	const struct weir_statx *st = &req->io.out.statx.stat;
 	const struct weir_attr *attr = &st->attr;
-	const struct fuse_statx_out out = {
+	struct fuse_statx_out out = {
 		.attr_valid = req->io.out.statx.valid_ns / NSEC_PER_SEC,
 		.attr_valid_nsec = req->io.out.statx.valid_ns % NSEC_PER_SEC,
 		.stat = {
@@ -125,6 +128,8 @@ fuse_statx_reply(struct weir_fuse_req *req, int res)
 	};
 
 	(void)res;
+	if (unlikely(req->sess->maps != NULL))
+		fuse_idmap_out(req->sess->maps, &out.stat.uid, &out.stat.gid);
 	return fuse_body(req, &out, sizeof(out));
 }
 
@@ -174,6 +179,20 @@ fuse_setattr_is_sane(const struct fuse_setattr_in *in, uint32_t set)
 	return (set & WEIR_SET_SIZE) == 0 || in->size <= INT64_MAX;
 }
 
+/* The owner that a file is to get is one of the host's. */
+static int WEIR_ON_WORKER
+fuse_map_owner(struct weir_fuse_req *req)
+{
+	const struct fuse_idmaps *maps = req->sess->maps;
+	const uint32_t set = req->io.in.setattr.valid;
+	struct weir_attr *attr = &req->io.in.setattr.attr;
+
+	if (((set & WEIR_SET_UID) != 0 && !fuse_idmap_uid_in(maps, &attr->uid)) ||
+			((set & WEIR_SET_GID) != 0 && !fuse_idmap_gid_in(maps, &attr->gid)))
+		return -EPERM;
+	return 0;
+}
+
 int WEIR_ON_WORKER
 fuse_setattr(struct weir_fuse_req *req, const void *arg)
 {
@@ -204,6 +223,11 @@ fuse_setattr(struct weir_fuse_req *req, const void *arg)
 		.uid = in->uid,
 		.gid = in->gid,
 	};
+	if (unlikely(req->sess->maps != NULL)) {
+		rc = fuse_map_owner(req);
+		if (rc < 0)
+			return rc;
+	}
 	return fuse_start_io(req, WEIR_FSOP_SETATTR);
 }
 

@@ -24,7 +24,7 @@ fuse_fill_entry(struct weir_fuse_session *sess, struct fuse_entry_out *out,
 		return;
 	out->attr_valid = entry->attr_valid_ns / NSEC_PER_SEC;
 	out->attr_valid_nsec = entry->attr_valid_ns % NSEC_PER_SEC;
-	fuse_fill_attr(&out->attr, &entry->attr);
+	fuse_fill_attr(sess, &out->attr, &entry->attr);
 	out->nodeid = fuse_node_learn(sess, entry->node);
 }
 

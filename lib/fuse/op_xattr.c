@@ -3,11 +3,22 @@
  */
 #include <errno.h>
 #include <linux/limits.h>
+#include <string.h>
 #include <sys/xattr.h>
 
 #include "fuse.h"
 
 /* Extended attributes. Values and lists stay in guest memory, as other data does. */
+
+/* ACLs have ids in them, which are not mapped: where others are, no guest sees or sets one. */
+static bool
+fuse_xattr_is_refused(const struct weir_fuse_req *req)
+{
+	static const char acls[] = "system.posix_acl_";
+
+	return unlikely(req->sess->maps != NULL) &&
+			strncmp(req->io.name, acls, sizeof(acls) - 1) == 0;
+}
 
 /* Size 0 asks how much there is: up to XATTR_SIZE_MAX bytes, of which none is wanted. */
 static int WEIR_ON_WORKER
@@ -36,6 +47,8 @@ fuse_getxattr(struct weir_fuse_req *req, const void *arg)
 {
 	const struct fuse_getxattr_in *in = arg;
 
+	if (fuse_xattr_is_refused(req))
+		return -EOPNOTSUPP;
 	return fuse_read_xattr(req, in->size, WEIR_FSOP_GETXATTR);
 }
 
@@ -63,6 +76,8 @@ fuse_setxattr(struct weir_fuse_req *req, const void *arg)
 	const struct fuse_setxattr_in *in = arg;
 	struct weir_fsreq *io = &req->io;
 
+	if (fuse_xattr_is_refused(req))
+		return -EOPNOTSUPP;
 	if ((in->flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE)) != 0 || in->size > req->in.left)
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
 	if (in->size > XATTR_SIZE_MAX)
@@ -80,5 +95,7 @@ int WEIR_ON_WORKER
 fuse_removexattr(struct weir_fuse_req *req, const void *arg)
 {
 	(void)arg;
+	if (fuse_xattr_is_refused(req))
+		return -EOPNOTSUPP;
 	return fuse_start_io(req, WEIR_FSOP_REMOVEXATTR);
 }

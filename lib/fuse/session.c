@@ -74,9 +74,15 @@ weir_fuse_session_create(const struct weir_fuse_cfg *cfg, struct weir_fsdev *dev
 		return -ENOMEM;
 	*sess = (struct weir_fuse_session){ 0 };
 	session_init(sess, cfg, dev);
-	rc = fuse_stats_create(sess);
+	rc = fuse_idmaps_create(cfg->uid_map, cfg->gid_map, &sess->maps);
 	if (rc < 0)
 		goto free_session;
+	if (sess->maps != NULL && weir_fsdev_limits(dev)->posix_acl)
+		rc = -EOPNOTSUPP;
+	else
+		rc = fuse_stats_create(sess);
+	if (rc < 0)
+		goto free_maps;
 	rc = fuse_ledger_create(sess);
 	if (rc < 0)
 		goto free_stats;
@@ -90,6 +96,8 @@ free_ledger:
 	fuse_ledger_destroy(sess);
 free_stats:
 	fuse_stats_destroy(sess);
+free_maps:
+	fuse_idmaps_destroy(sess->maps);
 free_session:
 	free(sess);
 	return rc;
@@ -103,6 +111,7 @@ weir_fuse_session_destroy(struct weir_fuse_session *sess)
 	weir_table_destroy(sess->files);
 	fuse_ledger_destroy(sess);
 	fuse_stats_destroy(sess);
+	fuse_idmaps_destroy(sess->maps);
 	free(sess);
 }
 

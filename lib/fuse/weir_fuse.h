@@ -87,11 +87,29 @@ struct weir_fuse_cfg {
 	const char *name; /**< of the device, for logs; copied */
 	uint32_t ring_size; /**< descriptors of the device's queues: limits max_pages */
 	uint32_t max_open_files; /**< 0: a good default */
+	const char *uid_map, *gid_map; /**< as weir_fuse_idmap_refused() takes them; NULL: none */
 };
 
 /**
+ * Checks a map of ids between guest and host: rules with commas in between, in the forms that
+ * virtiofsd's --translate-uid takes, at most 64 for each direction.
+ *
+ *   map:GUEST:HOST:COUNT           both ways, one by one
+ *   guest:GUEST:HOST:COUNT         from the guest only
+ *   host:HOST:GUEST:COUNT          to the guest only
+ *   squash-guest:GUEST:HOST:COUNT  COUNT ids of the guest become the one id HOST
+ *   squash-host:HOST:GUEST:COUNT   COUNT ids of the host are shown as the one id GUEST
+ *   forbid-guest:GUEST:COUNT       who has one of them makes nothing and owns nothing: -EPERM
+ *
+ * What no rule names stays as it is.
+ * @return NULL, or what is wrong with it, in a few words. Any thread.
+ */
+const char *weir_fuse_idmap_refused(const char *text);
+
+/**
  * Creates a session for one device on a file system. The session uses dev until it is destroyed.
- * @return 0, -ENOMEM.
+ * @return 0, -ENOMEM, -EINVAL: a map is refused, -EOPNOTSUPP: there is one, and the file system keeps
+ *   ACLs, in which ids are not mapped.
  */
 int WEIR_ON_CONTROL weir_fuse_session_create(const struct weir_fuse_cfg *cfg,
 		struct weir_fsdev *dev, struct weir_fuse_session **out);

@@ -36,6 +36,7 @@ static __thread struct {
 	bool taken; /* it has the ids of somebody else */
 	bool grouped; /* it is in a group */
 	bool killing; /* it has given up CAP_FSETID */
+	bool able; /* it may take ids */
 	uint32_t uid, gid;
 	uint32_t umask;
 } cred_self;
@@ -44,12 +45,18 @@ static __thread struct {
 static int WEIR_ON_HELPER
 cred_thread_init(void)
 {
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
 	if (cred_self.ready)
 		return 0;
 	if (unshare(CLONE_FS) < 0)
 		return -errno;
 	/* Raw: the C library's would change every thread. A process that may not has its own. */
 	(void)syscall(SYS_setgroups, 0, NULL);
+	if (syscall(SYS_capget, &head, caps) < 0)
+		return -errno;
+	cred_self.able = (caps[0].permitted & 1u << CAP_SETUID) != 0;
 	cred_self.uid = geteuid();
 	cred_self.gid = getegid();
 	cred_self.umask = UINT32_MAX;
@@ -102,6 +109,9 @@ aio_cred_take(const struct weir_cred *cred)
 		rc = aio_cred_kill(false);
 	if (rc < 0 || (cred->uid == cred_self.uid && cred->gid == cred_self.gid))
 		return rc;
+	/* Where nobody else can own anything, what the guest's root makes is ours. */
+	if (!cred_self.able && cred->uid == 0)
+		return 0;
 	cred_self.taken = true;
 	if (cred->has_group)
 		cred_set_group(cred);
