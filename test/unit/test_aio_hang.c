@@ -12,7 +12,9 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +32,8 @@
 
 #define FILE_BYTES 65536
 #define HUNG_MAX   16
+/* The test takes less than one where nobody waits. */
+#define STUCK_SECONDS 60
 
 enum {
 	INO_FILE = 2,
@@ -45,7 +49,10 @@ static struct {
 	pthread_mutex_t lock;
 	uint64_t hung[HUNG_MAX];
 	unsigned int nb_hung;
+	bool hangs; /* whatever it is asked */
 } server = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static _Atomic bool is_stuck;
 
 static void
 answer(uint64_t unique, int error, const void *data, size_t n)
@@ -153,6 +160,23 @@ serve_one(const struct fuse_in_header *in)
 	}
 }
 
+/* Keeps a request for later; false: it is to be answered now. */
+static bool
+keep(const struct fuse_in_header *in)
+{
+	bool hangs;
+
+	if (in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET ||
+			in->opcode == FUSE_INTERRUPT)
+		return false;
+	pthread_mutex_lock(&server.lock);
+	hangs = server.hangs;
+	if (hangs)
+		server.hung[server.nb_hung++ % HUNG_MAX] = in->unique;
+	pthread_mutex_unlock(&server.lock);
+	return hangs;
+}
+
 static void *
 serve(void *arg)
 {
@@ -161,7 +185,8 @@ serve(void *arg)
 
 	do {
 		n = read(server.fd, buf, sizeof(buf));
-		if (n >= (ssize_t)sizeof(struct fuse_in_header))
+		if (n >= (ssize_t)sizeof(struct fuse_in_header) &&
+				!keep((const struct fuse_in_header *)buf))
 			serve_one((const struct fuse_in_header *)buf);
 	} while (n > 0 || errno == EINTR || errno == ENOENT || errno == EAGAIN);
 	return NULL;
@@ -189,6 +214,28 @@ answer_hung(void)
 	pthread_mutex_lock(&server.lock);
 	for (i = 0; i < server.nb_hung; i++)
 		answer(server.hung[i], 0, bytes, sizeof(bytes));
+	server.nb_hung = 0;
+	pthread_mutex_unlock(&server.lock);
+}
+
+static void
+set_hanging(bool hangs)
+{
+	pthread_mutex_lock(&server.lock);
+	server.hangs = hangs;
+	pthread_mutex_unlock(&server.lock);
+}
+
+/* All that hangs fails, and nothing hangs any more. */
+static void
+fail_hung(void)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&server.lock);
+	server.hangs = false;
+	for (i = 0; i < server.nb_hung; i++)
+		answer(server.hung[i], -EIO, NULL, 0);
 	server.nb_hung = 0;
 	pthread_mutex_unlock(&server.lock);
 }
@@ -368,10 +415,169 @@ hang_holds_up_no_other_file_system(void **state)
 	fsc_put(&fsc, node);
 }
 
+/* The worker waits: what it waits for fails, so that the test can end. */
+static void
+give_up(int signo)
+{
+	atomic_store(&is_stuck, true);
+	(void)umount2(server.dir, MNT_FORCE);
+}
+
+/* The local file system on the same worker answers. A worker that waits does not. */
+static void
+other_answers(void)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+
+	assert_int_equal(fsc_create(&other, weir_fsdev_root(other.dev), "y", O_RDWR, 0644, &entry,
+					 &file),
+			0);
+	assert_int_equal(fsc_io(&other, WEIR_FSOP_WRITE, entry.node, file, 0, 4096, 0, 4096), 4096);
+	fsc_release(&other, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&other, entry.node);
+	assert_int_equal(fsc_remove(&other, WEIR_FSOP_UNLINK, weir_fsdev_root(other.dev), "y"), 0);
+	assert_false(atomic_load(&is_stuck));
+}
+
+static int
+no_entry(struct weir_fsreq *req, const struct weir_dirent *dirent)
+{
+	return -ENOSPC;
+}
+
+static bool
+is_of_directory(enum weir_fsop op)
+{
+	return op <= WEIR_FSOP_LINK ? op != WEIR_FSOP_GETATTR && op != WEIR_FSOP_SETATTR &&
+					op != WEIR_FSOP_READLINK :
+				      op == WEIR_FSOP_CREATE || op == WEIR_FSOP_TMPFILE ||
+					op == WEIR_FSOP_OPENDIR;
+}
+
+/* A request of any verb, as a guest might make it, on names that nobody has asked for. */
+static void
+any_call(struct fsc_call *call, enum weir_fsop op, struct weir_node *node, struct weir_file *file)
+{
+	static char name[32];
+
+	snprintf(name, sizeof(name), "new%d", op);
+	*call = (struct fsc_call){ .req = {
+						   .op = op,
+						   .node = is_of_directory(op) ? root : node,
+						   .newnode = op == WEIR_FSOP_RENAME ? root : node,
+						   .file = file,
+						   .newfile = file,
+						   .name = op >= WEIR_FSOP_GETXATTR &&
+										   op <= WEIR_FSOP_REMOVEXATTR ?
+								   "user.x" :
+								   name,
+						   .newname = "newer",
+						   .emit = no_entry,
+				   } };
+	switch (op) {
+	case WEIR_FSOP_SETATTR:
+		call->req.in.setattr.valid = WEIR_SET_MODE;
+		break;
+	case WEIR_FSOP_CREATE:
+	case WEIR_FSOP_MKNOD:
+	case WEIR_FSOP_TMPFILE:
+		call->req.in.create.mode = S_IFREG | 0644;
+		break;
+	case WEIR_FSOP_MKDIR:
+		call->req.in.create.mode = S_IFDIR | 0755;
+		break;
+	case WEIR_FSOP_ACCESS:
+		call->req.in.access.mask = R_OK;
+		break;
+	case WEIR_FSOP_FALLOCATE:
+		call->req.in.fallocate.len = 4096;
+		break;
+	case WEIR_FSOP_LSEEK:
+		call->req.in.lseek.whence = SEEK_DATA;
+		break;
+	case WEIR_FSOP_STATX:
+		call->req.in.statx.mask = STATX_BASIC_STATS;
+		break;
+	case WEIR_FSOP_IOCTL:
+		call->req.in.ioctl.cmd = WEIR_IOCTL_GETFLAGS;
+		break;
+	case WEIR_FSOP_GETLK:
+	case WEIR_FSOP_SETLK:
+	case WEIR_FSOP_FLUSH:
+		call->req.in.lock.end = INT64_MAX;
+		call->req.in.lock.type = op == WEIR_FSOP_FLUSH ? F_UNLCK : F_RDLCK;
+		break;
+	default:
+		call->req.in.io.len = 4096;
+		fsc_iov(&fsc, &call->req.iov, 0, 4096, 4096, 4096);
+		break;
+	}
+}
+
+/* Those that open have a record of their own to fill; those that end have been asked for theirs. */
+static struct weir_file *
+file_of(enum weir_fsop op, struct weir_node *node, struct weir_file *file)
+{
+	struct weir_file *own;
+
+	if (op != WEIR_FSOP_OPEN && op != WEIR_FSOP_CREATE && op != WEIR_FSOP_TMPFILE &&
+			op != WEIR_FSOP_OPENDIR)
+		return file;
+	own = calloc(1, weir_fsdev_file_size(fsc.dev));
+	assert_non_null(own);
+	own->node = weir_node_id(fsc.dev, node);
+	own->flags = O_RDWR;
+	return own;
+}
+
+static void
+hang_of_any_verb_holds_up_no_other_file_system(void **state)
+{
+	struct weir_node *node = look("file");
+	struct weir_file *file, *own;
+	unsigned int nb_hung = 0;
+	struct fsc_call call;
+	int op, rc;
+
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, O_RDWR, &file), 0);
+	signal(SIGALRM, give_up);
+	alarm(STUCK_SECONDS);
+	for (op = 0; op < WEIR_NB_FSOPS; op++) {
+		/* What opens or ends is given back below. */
+		if (!weir_fsdev_has(fsc.dev, op) || op == WEIR_FSOP_RELEASE ||
+				op == WEIR_FSOP_RELEASEDIR || op == WEIR_FSOP_ENDWAIT)
+			continue;
+		own = file_of(op, node, file);
+		any_call(&call, op, node, own);
+		set_hanging(true);
+		fsc_submit(&fsc, &call);
+		while (hung_reads() == 0 && !atomic_load(&call.done))
+			fsc_poll();
+		print_message("%s: %s\n", weir_fsop_name(op),
+				hung_reads() > 0 ? "hangs" : "answered");
+		nb_hung += hung_reads() > 0;
+		other_answers();
+		fail_hung();
+		rc = fsc_wait(&call);
+		if (own != file && rc == 0 && op != WEIR_FSOP_CREATE && op != WEIR_FSOP_TMPFILE)
+			fsc_release(&fsc, WEIR_FSOP_RELEASE, node, own);
+		else if (own != file)
+			free(own);
+	}
+	alarm(0);
+	/* Most do ask the server: otherwise this test has seen nothing. */
+	print_message("%u verbs hung\n", nb_hung);
+	assert_true(nb_hung >= 15);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, node, file);
+	fsc_put(&fsc, node);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(hang_data_passes_through_buffers_of_our_own),
 	cmocka_unit_test(hang_detach_frees_guest_memory_at_once),
 	cmocka_unit_test(hang_holds_up_no_other_file_system),
+	cmocka_unit_test(hang_of_any_verb_holds_up_no_other_file_system),
 };
 
 int
