@@ -54,7 +54,7 @@ def user():
     try:
         weir = Unprivileged(env={'XDG_RUNTIME_DIR': runtime}, strict=False)
         weir.start_transport()
-        weir.rpc('fsdev_aio_create', name='own', root_path=share)
+        weir.rpc('fsdev_aio_create', name='own', root_path=share, posix_acl='off')
         yield weir, share
         weir.stop()
     finally:
@@ -78,7 +78,7 @@ def owner(*path):
 
 def test_ids_are_mapped_both_ways(weir, folder):
     weir.start_transport()
-    weir.rpc('fsdev_aio_create', name='f', root_path=folder)
+    weir.rpc('fsdev_aio_create', name='f', root_path=folder, posix_acl='off')
     path = device(weir, 'd', 'f', uid_map='map:1000:5000:10,forbid-guest:66:1',
                   gid_map='map:100:600:10')
     shown = weir.device('d')
@@ -106,6 +106,17 @@ def test_maps_that_are_none_are_refused(weir):
     weir.rpc('virtio_fs_device_modify', dev_name='d', uid_map='map:0:1000:1')
     assert weir.device('d')['uid_map'] == 'map:0:1000:1'
     weir.rpc('virtio_fs_device_destroy', dev_name='d')
+
+
+def test_map_and_acls_do_not_go_together(weir):
+    weir.start_transport()
+    weir.rpc('fsdev_mem_create', name='m', enable_xattr=True)
+    weir.rpc('virtio_fs_device_create', transport_name='DOCA', dev_name='d', tag='d', fsdev='m',
+             uid_map='map:0:1000:1')
+    weir.rpc_fails(-95, 'uid_map|ACLs|m', 'virtio_fs_device_start', dev_name='d')
+    weir.rpc('virtio_fs_device_modify', dev_name='d', uid_map='')
+    weir.rpc('virtio_fs_device_start', dev_name='d')
+    weir.remove_device('d')
 
 
 def test_ordinary_user_owns_what_the_guests_root_makes(user):
