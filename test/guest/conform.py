@@ -103,8 +103,10 @@ def folders():
     """The folders of COLUMNS, new: what to put for {ext4} and {tmpfs}."""
     with tempfile.NamedTemporaryFile(prefix='weir-ext4-', dir=weirtest.BUILD) as image:
         image.truncate(600 << 20)
-        subprocess.run(['/usr/sbin/mke2fs', '-q', '-t', 'ext4', '-b', '4096', image.name],
-                       check=True)
+        # Always the same order of names in a directory.
+        seed = 'hash_seed=6d5e4f30-1122-4c3b-8d4e-77655e6f7081'
+        subprocess.run(['/usr/sbin/mke2fs', '-q', '-t', 'ext4', '-b', '4096', '-E', seed,
+                        image.name], check=True)
         with mounted('-o', 'loop', image.name) as ext4, mounted('-t', 'tmpfs', 'tmpfs') as tmpfs:
             for name in ('aio', 'virtiofsd', 'nfs'):
                 os.mkdir(f'{ext4}/{name}')
