@@ -30,7 +30,7 @@ def test_column_is_as_documented(results, table, column):
     wrong = []
     for check in conform.all_checks():
         expected, came = table.row_of(check)[0][column], results[column].word(check)
-        if came != expected:
+        if expected != conform.VARIES and came != expected:
             text = results[column].lines.get(check, ('', ''))[1]
             wrong.append(f'{check}: expected {expected}, came {came} {text}')
     assert not wrong, '\n'.join(wrong)
@@ -56,4 +56,4 @@ def test_table_says_why_and_counts_right(results, table):
         rows = [row for row in table.rows
                 if any(fnmatch.fnmatchcase(check, p) for p in conform.expand(row))]
         assert len(rows) < 2, f'{check} is in {rows}'
-    assert table.counts == conform.count_rows(results)
+    assert table.counts == conform.count_rows(results, table)
