@@ -40,6 +40,12 @@ weir_fsdev_limits(const struct weir_fsdev *dev)
 	return &dev->limits;
 }
 
+const struct weir_fsdev_common *
+weir_fsdev_common(const struct weir_fsdev *dev)
+{
+	return &dev->common;
+}
+
 uint32_t
 weir_fsdev_file_size(const struct weir_fsdev *dev)
 {

@@ -375,8 +375,9 @@ free_dev:
 }
 
 void WEIR_ON_CONTROL
-fsdev_create(const struct weir_fsdev_driver *driver, const char *name, const void *params,
-		fsdev_done_fn done, void *arg)
+fsdev_create(const struct weir_fsdev_driver *driver, const char *name,
+		const struct weir_fsdev_common *common, const void *params, fsdev_done_fn done,
+		void *arg)
 {
 	char message[FSDEV_MESSAGE_SIZE];
 	struct weir_fsdev *dev;
@@ -393,6 +394,7 @@ fsdev_create(const struct weir_fsdev_driver *driver, const char *name, const voi
 		done(arg, NULL, rc, message);
 		return;
 	}
+	dev->common = *common;
 	dev->numa_node = WEIR_FSDEV_NO_NODE;
 	dev->done = done;
 	dev->done_arg = arg;

@@ -54,6 +54,7 @@ struct weir_fsdev {
 	char name[WEIR_FSDEV_NAME_MAX];
 	const struct weir_fsdev_driver *driver;
 	struct weir_fsdev_limits limits;
+	struct weir_fsdev_common common;
 	struct fsdev_nodes *nodes;
 	struct weir_node *root;
 	void *params;
@@ -88,10 +89,11 @@ void fsdev_rpc_register(const struct weir_fsdev_driver *driver);
 
 /*
  * Creates a file system; done comes once with it, or with NULL, -errno and a text, possibly before
- * return. params is copied.
+ * return. common, which is resolved, and params are copied.
  */
 void WEIR_ON_CONTROL fsdev_create(const struct weir_fsdev_driver *driver, const char *name,
-		const void *params, fsdev_done_fn done, void *arg);
+		const struct weir_fsdev_common *common, const void *params, fsdev_done_fn done,
+		void *arg);
 
 /* Deletes a file system; done comes once: rc 0 and dev gone, or -EBUSY and who uses it. */
 void WEIR_ON_CONTROL fsdev_delete(struct weir_fsdev *dev, fsdev_done_fn done, void *arg);
@@ -107,5 +109,16 @@ unsigned int WEIR_ON_CONTROL fsdev_count(void);
 
 /* Prepares a zeroed channel for a worker. */
 void fsdev_channel_init(struct weir_channel *chan, struct weir_fsdev *dev, unsigned int worker);
+
+/* common.c */
+extern const struct weir_param fsdev_common_params[];
+extern const unsigned int fsdev_common_nb_params;
+
+/*
+ * Fills in what was left open. Returns 0, or -EINVAL with the key of an option that contradicts
+ * another, and why.
+ */
+int fsdev_common_resolve(struct weir_fsdev_common *common,
+		const struct weir_fsdev_defaults *defaults, const char **key, const char **why);
 
 #endif /* FSDEV_H */

@@ -4,7 +4,7 @@
 
 /*
  * The RPC methods of file systems. Those of a driver are made out of its parameter table: the
- * argument struct of fsdev_X_create is the name, followed by the driver's own struct.
+ * argument struct of fsdev_X_create is the name and what all have, followed by the driver's own.
  */
 
 #include <errno.h>
@@ -19,13 +19,14 @@
 #include "fsdev.h"
 
 /* The driver's struct begins behind it, and so suitably aligned. */
-struct fsdev_name_args {
+struct fsdev_args {
 	char name[WEIR_FSDEV_NAME_MAX] __rte_aligned(16);
+	struct weir_fsdev_common common;
 };
 
 static const struct weir_param fsdev_name_param =
-		WEIR_PARAM(fsdev_name_args, name, WEIR_STR, .flags = WEIR_PARAM_REQUIRED,
-				.position = 1, .help = "unique name of the file system");
+		WEIR_PARAM(fsdev_args, name, WEIR_STR, .flags = WEIR_PARAM_REQUIRED, .position = 1,
+				.help = "unique name of the file system");
 
 static void WEIR_ON_CONTROL
 created(void *arg, struct weir_fsdev *dev, int rc, const char *message)
@@ -42,13 +43,15 @@ static void WEIR_ON_CONTROL
 create_call(struct weir_rpc_call *call, const void *args)
 {
 	const struct weir_fsdev_driver *driver = weir_rpc_call_method(call)->priv;
-	const struct fsdev_name_args *a = args;
+	const struct fsdev_args *a = args;
+	struct weir_fsdev_common common = a->common;
+	const char *key = "name", *why = "is empty";
 
-	if (a->name[0] == '\0') {
-		weir_rpc_fail(call, WEIR_RPC_INVALID_PARAMS, "Invalid parameters: name: is empty");
-		return;
-	}
-	fsdev_create(driver, a->name, a + 1, created, call);
+	if (a->name[0] == '\0' || fsdev_common_resolve(&common, &driver->defaults, &key, &why) < 0)
+		weir_rpc_fail(call, WEIR_RPC_INVALID_PARAMS, "Invalid parameters: %s: %s", key,
+				why);
+	else
+		fsdev_create(driver, a->name, &common, a + 1, created, call);
 }
 
 static void WEIR_ON_CONTROL
@@ -66,7 +69,7 @@ static void WEIR_ON_CONTROL
 delete_call(struct weir_rpc_call *call, const void *args)
 {
 	const struct weir_fsdev_driver *driver = weir_rpc_call_method(call)->priv;
-	const struct fsdev_name_args *a = args;
+	const struct fsdev_args *a = args;
 	struct weir_fsdev *dev = weir_fsdev_find(a->name);
 
 	if (dev == NULL || dev->driver != driver)
@@ -104,27 +107,37 @@ method_register(const struct weir_fsdev_driver *driver, const char *name_fmt, co
 	weir_rpc_method_register(method);
 }
 
+/* Copies rows whose struct begins shift bytes into that of the method. Returns how many. */
+static uint32_t
+rows_add(struct weir_param *to, const struct weir_param *from, uint32_t nb, uint32_t shift)
+{
+	for (uint32_t i = 0; i < nb; i++) {
+		to[i] = from[i];
+		to[i].off += shift;
+		if (to[i].given != 0)
+			to[i].given += shift;
+	}
+	return nb;
+}
+
 void
 fsdev_rpc_register(const struct weir_fsdev_driver *driver)
 {
-	uint32_t shift = sizeof(struct fsdev_name_args);
-	struct weir_param *params;
-	uint32_t i;
+	uint32_t size = sizeof(struct fsdev_args);
+	struct weir_param *rows;
+	uint32_t nb = 0;
 
-	params = calloc(driver->nb_params + 1, sizeof(*params));
-	if (params == NULL)
+	rows = calloc(1 + fsdev_common_nb_params + driver->nb_params, sizeof(*rows));
+	if (rows == NULL)
 		rte_panic("no memory for the methods of file system driver %s\n", driver->name);
-	params[0] = fsdev_name_param;
-	for (i = 0; i < driver->nb_params; i++) {
-		params[i + 1] = driver->params[i];
-		params[i + 1].off += shift;
-		if (params[i + 1].given != 0)
-			params[i + 1].given += shift;
-	}
-	method_register(driver, "fsdev_%s_create", "Create a file system of type %s", params,
-			driver->nb_params + 1, shift + driver->params_size, create_call);
+	rows[nb++] = fsdev_name_param;
+	nb += rows_add(&rows[nb], driver->params, driver->nb_params, size);
+	nb += rows_add(&rows[nb], fsdev_common_params, fsdev_common_nb_params,
+			offsetof(struct fsdev_args, common));
+	method_register(driver, "fsdev_%s_create", "Create a file system of type %s", rows, nb,
+			size + driver->params_size, create_call);
 	method_register(driver, "fsdev_%s_delete", "Delete a file system of type %s",
-			&fsdev_name_param, 1, shift, delete_call);
+			&fsdev_name_param, 1, size, delete_call);
 }
 
 /* New reference, or NULL without memory. */
@@ -132,9 +145,12 @@ static json_t *WEIR_ON_CONTROL
 fsdev_json(const struct weir_fsdev *dev)
 {
 	const struct weir_fsdev_driver *driver = dev->driver;
-	json_t *specific, *info;
+	json_t *specific, *common, *info;
 
 	specific = weir_param_encode(driver->params, driver->nb_params, dev->params);
+	common = weir_param_encode(fsdev_common_params, fsdev_common_nb_params, &dev->common);
+	json_object_update(specific, common);
+	json_decref(common);
 	info = driver->ops->info != NULL ? driver->ops->info(dev) : NULL;
 	if (info != NULL)
 		json_object_update(specific, info);

@@ -335,7 +335,6 @@ struct weir_fsreq {
 struct weir_fsdev_limits {
 	uint32_t max_write; /**< bytes of a WRITE at most; pages follow from it */
 	uint32_t max_readahead; /**< bytes */
-	bool readdirplus;
 	bool parallel_dirops;
 	bool atomic_o_trunc; /**< OPEN with O_TRUNC truncates itself */
 	bool export_support; /**< LOOKUP of "." and ".." works on any directory */
@@ -346,6 +345,49 @@ struct weir_fsdev_limits {
 	bool flock_locks; /**< SETLK with WEIR_LOCK_FLOCK */
 	bool security_ctx; /**< what makes a file gives it a label with it */
 };
+
+/** What a guest may keep: the option "cache". */
+enum weir_cache {
+	WEIR_CACHE_NEVER, /**< nothing; data is moved past its page cache */
+	WEIR_CACHE_AUTO, /**< names and attributes for a while, data while a file is open */
+	WEIR_CACHE_ALWAYS, /**< everything, for a day */
+	WEIR_CACHE_METADATA, /**< names and attributes for a day; data as with never */
+};
+
+/** The option "direct_io". */
+enum weir_direct_io {
+	WEIR_DIRECT_IO_AUTO, /**< a guest's O_DIRECT is the file system's */
+	WEIR_DIRECT_IO_STRIP, /**< the file system is not told of O_DIRECT */
+	WEIR_DIRECT_IO_FORCE, /**< as auto, and every file goes past the guest's page cache */
+};
+
+/**
+ * Options that every file system has, as they are in force: what the creator left open is filled in
+ * from the others and from what the driver prefers. Times are in milliseconds.
+ */
+struct weir_fsdev_common {
+	uint32_t cache; /**< enum weir_cache */
+	uint32_t attr_valid_ms; /**< how long the guest may believe attributes */
+	uint32_t entry_valid_ms; /**< and names; how drivers fill in struct weir_entry */
+	uint32_t negative_valid_ms; /**< and that a name is absent; 0: it asks each time */
+	uint32_t direct_io; /**< enum weir_direct_io */
+	bool close_to_open; /**< names of regular files are asked for each time, so by each open */
+	bool keep_cache; /**< data that is cached outlives an open, until its file is seen to change */
+	bool readdirplus;
+	bool enable_writeback_cache;
+	bool allow_mmap; /**< shared mappings of files that go past the page cache */
+	bool readonly; /**< what would change anything is refused with EROFS */
+	bool has_attr_valid_ms, has_entry_valid_ms, has_close_to_open, has_keep_cache,
+			has_readdirplus; /**< true */
+};
+
+/** Whether no file's data is in the guest's page cache. */
+static inline bool
+weir_fsdev_is_direct(const struct weir_fsdev_common *common)
+{
+	return common->cache == WEIR_CACHE_NEVER || common->cache == WEIR_CACHE_METADATA ||
+			common->direct_io == WEIR_DIRECT_IO_FORCE;
+}
 
 /** @name Management, on control
  * @{ */
@@ -374,6 +416,9 @@ bool weir_fsdev_has(const struct weir_fsdev *dev, enum weir_fsop op);
 
 /** What it offers. */
 const struct weir_fsdev_limits *weir_fsdev_limits(const struct weir_fsdev *dev);
+
+/** The options that every file system has. Any thread; they never change. */
+const struct weir_fsdev_common *weir_fsdev_common(const struct weir_fsdev *dev);
 
 /** Bytes that a struct weir_file of this file system takes, private bytes included. */
 uint32_t weir_fsdev_file_size(const struct weir_fsdev *dev);

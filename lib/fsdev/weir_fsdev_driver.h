@@ -68,14 +68,23 @@ struct weir_fsdev_ops {
 	weir_fsop_fn op[WEIR_NB_FSOPS]; /**< [WEIR_FSOP_READ] = x_read */
 };
 
+/** What a driver prefers of the options that every file system has (struct weir_fsdev_common). */
+struct weir_fsdev_defaults {
+	uint32_t valid_ms; /**< names and attributes with cache=auto */
+	bool close_to_open;
+	bool readdirplus;
+};
+
 struct weir_fsdev_driver {
 	const char *name; /**< "aio": module_name, and fsdev_aio_create */
 	const char *help;
 	const struct weir_fsdev_ops *ops;
-	/** The create parameters beside "name", which the library adds; of struct of params_size. */
+	/** The create parameters beside "name" and those of struct weir_fsdev_common, which the
+	 * library adds; of struct of params_size. */
 	const struct weir_param *params;
 	uint32_t nb_params;
 	uint32_t params_size;
+	struct weir_fsdev_defaults defaults;
 	uint32_t priv_size; /**< per fsdev */
 	uint32_t chan_priv_size; /**< per channel */
 	uint32_t node_priv_size; /**< behind each struct weir_node */
@@ -117,6 +126,20 @@ struct weir_node *WEIR_ON_CONTROL weir_fsdev_root_create(
  * @{ */
 void *weir_fsdev_priv(const struct weir_fsdev *dev);
 const void *weir_fsdev_params(const struct weir_fsdev *dev);
+
+/** How long a guest may believe attributes and names: for struct weir_entry and its like. */
+static inline uint64_t
+weir_fsdev_attr_valid_ns(const struct weir_fsdev *dev)
+{
+	return weir_fsdev_common(dev)->attr_valid_ms * UINT64_C(1000000);
+}
+
+static inline uint64_t
+weir_fsdev_entry_valid_ns(const struct weir_fsdev *dev)
+{
+	return weir_fsdev_common(dev)->entry_valid_ms * UINT64_C(1000000);
+}
+
 struct weir_fsdev *weir_channel_fsdev(const struct weir_channel *chan);
 void *weir_channel_priv(const struct weir_channel *chan);
 /** The worker that a channel belongs to. */

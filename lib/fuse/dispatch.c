@@ -45,7 +45,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.reply = fuse_attr_reply,
 			ARGS(fuse_setattr_in),
 			REPLY_MIN(fuse_attr_out),
-			.flags = FUSE_OP_NO_NODE },
+			.flags = FUSE_OP_NO_NODE | FUSE_OP_CHANGES },
 	[FUSE_READLINK] = { .name = "READLINK",
 			.start = fuse_readlink,
 			.reply = fuse_count_reply,
@@ -57,7 +57,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.undo = fuse_entry_undo,
 			.nb_names = 2,
 			REPLY_MIN(fuse_entry_out),
-			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_TARGET },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_TARGET | FUSE_OP_CHANGES },
 	[FUSE_MKNOD] = { .name = "MKNOD",
 			.start = fuse_mknod,
 			.reply = fuse_entry_reply,
@@ -65,7 +65,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_mknod_in),
 			.nb_names = 1,
 			REPLY_MIN(fuse_entry_out),
-			.flags = FUSE_OP_MAKES | FUSE_OP_DIR },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_MKDIR] = { .name = "MKDIR",
 			.start = fuse_mkdir,
 			.reply = fuse_entry_reply,
@@ -73,20 +73,20 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_mkdir_in),
 			.nb_names = 1,
 			REPLY_MIN(fuse_entry_out),
-			.flags = FUSE_OP_MAKES | FUSE_OP_DIR },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_UNLINK] = { .name = "UNLINK",
 			.start = fuse_unlink,
 			.nb_names = 1,
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_RMDIR] = { .name = "RMDIR",
 			.start = fuse_rmdir,
 			.nb_names = 1,
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_RENAME] = { .name = "RENAME",
 			.start = fuse_rename,
 			ARGS(fuse_rename_in),
 			.nb_names = 2,
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_LINK] = { .name = "LINK",
 			.start = fuse_link,
 			.reply = fuse_entry_reply,
@@ -94,7 +94,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_link_in),
 			.nb_names = 1,
 			REPLY_MIN(fuse_entry_out),
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_OPEN] = { .name = "OPEN",
 			.start = fuse_open,
 			.reply = fuse_open_reply,
@@ -111,7 +111,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.reply = fuse_write_reply,
 			ARGS(fuse_write_in),
 			REPLY_MIN(fuse_write_out),
-			.flags = FUSE_OP_FILE | FUSE_OP_COUNT | FUSE_OP_PAYLOAD },
+			.flags = FUSE_OP_FILE | FUSE_OP_COUNT | FUSE_OP_PAYLOAD | FUSE_OP_CHANGES },
 	[FUSE_STATFS] = { .name = "STATFS",
 			.start = fuse_statfs,
 			.reply = fuse_statfs_reply,
@@ -129,7 +129,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.arg_min = FUSE_SETXATTR_IN_MIN,
 			.arg_max = sizeof(struct fuse_setxattr_in),
 			.nb_names = 1,
-			.flags = FUSE_OP_PAYLOAD | FUSE_OP_ANY_NAME },
+			.flags = FUSE_OP_PAYLOAD | FUSE_OP_ANY_NAME | FUSE_OP_CHANGES },
 	[FUSE_GETXATTR] = { .name = "GETXATTR",
 			.start = fuse_getxattr,
 			.reply = fuse_getxattr_reply,
@@ -144,7 +144,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 	[FUSE_REMOVEXATTR] = { .name = "REMOVEXATTR",
 			.start = fuse_removexattr,
 			.nb_names = 1,
-			.flags = FUSE_OP_ANY_NAME },
+			.flags = FUSE_OP_ANY_NAME | FUSE_OP_CHANGES },
 	[FUSE_FLUSH] = { .name = "FLUSH",
 			.start = fuse_flush,
 			ARGS(fuse_flush_in),
@@ -198,7 +198,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_create_in),
 			.nb_names = 1,
 			.reply_min = sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out),
-			.flags = FUSE_OP_MAKES | FUSE_OP_DIR },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_INTERRUPT] = { .name = "INTERRUPT",
 			.start = fuse_interrupt,
 			ARGS(fuse_interrupt_in),
@@ -223,7 +223,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 	[FUSE_FALLOCATE] = { .name = "FALLOCATE",
 			.start = fuse_fallocate,
 			ARGS(fuse_fallocate_in),
-			.flags = FUSE_OP_FILE },
+			.flags = FUSE_OP_FILE | FUSE_OP_CHANGES },
 	[FUSE_READDIRPLUS] = { .name = "READDIRPLUS",
 			.start = fuse_readdirplus,
 			.reply = fuse_readdir_reply,
@@ -233,7 +233,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.start = fuse_rename2,
 			ARGS(fuse_rename2_in),
 			.nb_names = 2,
-			.flags = FUSE_OP_DIR },
+			.flags = FUSE_OP_DIR | FUSE_OP_CHANGES },
 	[FUSE_LSEEK] = { .name = "LSEEK",
 			.start = fuse_lseek,
 			.reply = fuse_lseek_reply,
@@ -245,7 +245,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.reply = fuse_write_reply,
 			ARGS(fuse_copy_file_range_in),
 			REPLY_MIN(fuse_write_out),
-			.flags = FUSE_OP_FILE | FUSE_OP_COUNT },
+			.flags = FUSE_OP_FILE | FUSE_OP_COUNT | FUSE_OP_CHANGES },
 	[FUSE_SYNCFS] = { .name = "SYNCFS", .start = fuse_syncfs, ARGS(fuse_syncfs_in) },
 	/* Guests send a name all the same; it means nothing. */
 	[FUSE_TMPFILE] = { .name = "TMPFILE",
@@ -255,7 +255,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			ARGS(fuse_create_in),
 			.nb_names = 1,
 			.reply_min = sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out),
-			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_ANY_NAME },
+			.flags = FUSE_OP_MAKES | FUSE_OP_DIR | FUSE_OP_ANY_NAME | FUSE_OP_CHANGES },
 	[FUSE_STATX] = { .name = "STATX",
 			.start = fuse_statx,
 			.reply = fuse_statx_reply,
@@ -267,7 +267,7 @@ const struct fuse_op fuse_ops[FUSE_NB_OPCODES] = {
 			.reply = fuse_copy_file_range_64_reply,
 			ARGS(fuse_copy_file_range_in),
 			REPLY_MIN(fuse_copy_file_range_out),
-			.flags = FUSE_OP_FILE | FUSE_OP_COUNT },
+			.flags = FUSE_OP_FILE | FUSE_OP_COUNT | FUSE_OP_CHANGES },
 };
 
 int
@@ -365,6 +365,8 @@ fuse_check_header(struct weir_fuse_req *req, const struct fuse_in_header *head, 
 		return fuse_fail(req, FUSE_FAULT_SHORT, -EINVAL);
 	if ((op->flags & FUSE_OP_EARLY) == 0 && (req->phase & FUSE_STATE_MASK) != FUSE_MOUNTED)
 		return fuse_fail(req, FUSE_FAULT_UNMOUNTED, -ENOTCONN);
+	if ((op->flags & req->sess->refused) != 0)
+		return -EROFS;
 	if ((op->flags & FUSE_OP_NO_REPLY) == 0 &&
 			req->out_len < sizeof(struct fuse_out_header) + op->reply_min)
 		return fuse_fail(req, FUSE_FAULT_ROOM, -EINVAL);
@@ -439,8 +441,7 @@ static int WEIR_ON_WORKER
 fuse_take_setxattr(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
 {
 	const struct fuse_op *op = req->op;
-	bool ext = (atomic_load_explicit(&req->sess->shared->flags, memory_order_relaxed) &
-				   FUSE_SETXATTR_EXT) != 0;
+	bool ext = fuse_has(req->sess, FUSE_SETXATTR_EXT);
 	size_t len, n = ext ? op->arg_max : op->arg_min;
 	char *name = (char *)req->arg + op->arg_max;
 	struct weir_iov value;

@@ -113,7 +113,12 @@ struct weir_fuse_session {
 	uint32_t max_io; /* bytes of a READ or READDIR */
 	uint32_t max_nodes; /* entries of the ledger */
 	bool dots; /* LOOKUP of "." and ".." works */
-	bool o_trunc; /* OPEN with O_TRUNC works */
+	bool close_to_open; /* the guest asks for names of files each time */
+	uint16_t refused; /* FUSE_OP_ flags: such operations are answered -EROFS */
+	uint32_t open_mask; /* open flags that the file system is told of */
+	uint32_t open_add; /* and those that it is told of beside */
+	uint32_t file_cache, dir_cache; /* FUSE_FOPEN_ */
+	uint64_t negative_ns; /* how long a guest may believe that a name is absent */
 	struct weir_worker *home; /* where a reset closes files */
 	struct fuse_idmaps *maps; /* NULL: ids are the same on both sides */
 	struct weir_table *files;
@@ -182,6 +187,9 @@ enum fuse_req_state {
 #define FUSE_REQ_NEWFILE  (1u << 3) /* newfile has a reference of the request's */
 #define FUSE_REQ_NOBODY   (1u << 15) /* its caller's ids are forbidden here */
 
+/* The open flags that mean something for a file that is there; O_TMPFILE or O_PATH would do harm. */
+#define FUSE_OPEN_FLAGS (O_ACCMODE | O_APPEND | O_DIRECT | O_NOATIME | O_SYNC | O_TRUNC)
+
 /* fuse_op.flags */
 #define FUSE_OP_NO_REPLY (1u << 0)
 #define FUSE_OP_EARLY    (1u << 1) /* allowed while not mounted */
@@ -194,6 +202,7 @@ enum fuse_req_state {
 #define FUSE_OP_TARGET   (1u << 8) /* the second name is a path */
 #define FUSE_OP_ANY_NAME (1u << 9) /* the name is of no directory's entry: it may be any bytes */
 #define FUSE_OP_MAKES    (1u << 10) /* a file: extensions may follow the names */
+#define FUSE_OP_CHANGES  (1u << 11) /* what a file system that is read-only does not do */
 
 /* One operation: what is checked before start() runs, and what follows the backend. */
 struct fuse_op {
@@ -237,6 +246,19 @@ static inline bool
 fuse_req_is_live(const struct weir_fuse_req *req)
 {
 	return (req->flags & FUSE_REQ_DETACHED) == 0 && fuse_phase_is(req);
+}
+
+/* Whether the guest and we have agreed on an INIT flag. */
+static inline bool
+fuse_has(const struct weir_fuse_session *sess, uint64_t flag)
+{
+	return (atomic_load_explicit(&sess->shared->flags, memory_order_relaxed) & flag) != 0;
+}
+
+static inline bool
+fuse_is_readonly(const struct weir_fuse_session *sess)
+{
+	return sess->refused != 0;
 }
 
 /* Counts a fault and returns error. */

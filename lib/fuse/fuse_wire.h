@@ -86,6 +86,7 @@ enum fuse_opcode {
 #define FUSE_DO_READDIRPLUS     (1ULL << 13)
 #define FUSE_READDIRPLUS_AUTO   (1ULL << 14)
 #define FUSE_ASYNC_DIO          (1ULL << 15)
+#define FUSE_WRITEBACK_CACHE    (1ULL << 16)
 #define FUSE_PARALLEL_DIROPS    (1ULL << 18)
 #define FUSE_HANDLE_KILLPRIV    (1ULL << 19)
 #define FUSE_POSIX_ACL          (1ULL << 20)
@@ -95,6 +96,13 @@ enum fuse_opcode {
 #define FUSE_INIT_EXT           (1ULL << 30)
 #define FUSE_SECURITY_CTX       (1ULL << 32)
 #define FUSE_CREATE_SUPP_GROUP  (1ULL << 34)
+
+#define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
+
+/* fuse_open_out.open_flags */
+#define FUSE_FOPEN_DIRECT_IO  (1u << 0)
+#define FUSE_FOPEN_KEEP_CACHE (1u << 1)
+#define FUSE_FOPEN_CACHE_DIR  (1u << 3)
 
 /* fuse_setattr_in.valid */
 #define FUSE_FATTR_MODE       (1u << 0)

@@ -248,6 +248,10 @@ fuse_access(struct weir_fuse_req *req, const void *arg)
 
 	if ((in->mask & ~(uint32_t)(R_OK | W_OK | X_OK)) != 0)
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
+	if (fuse_is_readonly(req->sess) && (in->mask & W_OK) != 0 &&
+			(S_ISREG(req->io.node->type) || S_ISDIR(req->io.node->type) ||
+					S_ISLNK(req->io.node->type)))
+		return -EROFS;
 	req->io.in.access.mask = in->mask;
 	return fuse_start_io(req, WEIR_FSOP_ACCESS);
 }

@@ -9,14 +9,20 @@
 
 /* From OPEN, OPENDIR and CREATE to RELEASE and RELEASEDIR. */
 
-/* The flags that mean something for a file that is there; O_TMPFILE or O_PATH would do harm. */
-#define OPEN_FLAGS (O_ACCMODE | O_APPEND | O_DIRECT | O_NOATIME | O_SYNC | O_TRUNC)
-
+/*
+ * With a write-back cache the guest reads what it changes parts of, and has worked out where an append
+ * goes before it writes.
+ */
 static uint32_t
 fuse_open_flags(const struct weir_fuse_req *req, uint32_t flags)
 {
-	flags &= OPEN_FLAGS;
-	return req->sess->o_trunc ? flags : flags & ~(uint32_t)O_TRUNC;
+	flags = (flags & req->sess->open_mask) | req->sess->open_add;
+	if (fuse_has(req->sess, FUSE_WRITEBACK_CACHE)) {
+		flags &= ~(uint32_t)O_APPEND;
+		if ((flags & O_ACCMODE) == O_WRONLY)
+			flags ^= O_WRONLY | O_RDWR;
+	}
+	return flags;
 }
 
 /*
@@ -48,6 +54,9 @@ fuse_open(struct weir_fuse_req *req, const void *arg)
 	/* Guests open pipes, sockets and devices themselves; here they would block, or worse. */
 	if (!S_ISREG(type))
 		return S_ISDIR(type) ? -EISDIR : -EINVAL;
+	if (fuse_is_readonly(req->sess) &&
+			((in->flags & O_ACCMODE) != O_RDONLY || (in->flags & O_TRUNC) != 0))
+		return -EROFS;
 	rc = fuse_file_new(req, weir_node_id(req->sess->dev, req->io.node),
 			fuse_open_flags(req, in->flags));
 	if (rc < 0)
@@ -62,17 +71,21 @@ fuse_opendir(struct weir_fuse_req *req, const void *arg)
 	int rc;
 
 	(void)arg;
-	rc = fuse_file_new(req, weir_node_id(req->sess->dev, req->io.node), O_DIRECTORY);
+	rc = fuse_file_new(req, weir_node_id(req->sess->dev, req->io.node),
+			O_DIRECTORY | req->sess->open_add);
 	if (rc < 0)
 		return rc;
 	return fuse_start_io(req, WEIR_FSOP_OPENDIR);
 }
 
-/* No KEEP_CACHE: what the guest cached may be stale by the next open. */
 int WEIR_ON_WORKER
 fuse_open_reply(struct weir_fuse_req *req, int res)
 {
-	const struct fuse_open_out out = { .fh = req->fh };
+	const struct weir_fuse_session *sess = req->sess;
+	const struct fuse_open_out out = {
+		.fh = req->fh,
+		.open_flags = S_ISDIR(req->io.node->type) ? sess->dir_cache : sess->file_cache,
+	};
 
 	(void)res;
 	fuse_file_opened(req);
@@ -94,7 +107,9 @@ fuse_make_file(struct weir_fuse_req *req, const struct fuse_create_in *in, enum 
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
 	req->io.in.create.mode = S_IFREG | (in->mode & 07777);
 	req->io.in.create.umask = in->umask & 0777;
-	rc = fuse_file_new(req, 0, (in->flags & (OPEN_FLAGS | O_EXCL)) | O_CREAT);
+	rc = fuse_file_new(req, 0,
+			fuse_open_flags(req, in->flags) | (in->flags & (O_EXCL | O_TRUNC)) |
+					O_CREAT);
 	if (rc < 0)
 		return rc;
 	req->io.flags |= fuse_trunc_flags(req, in->flags, in->open_flags);
@@ -130,7 +145,7 @@ fuse_create_reply(struct weir_fuse_req *req, int res)
 	struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
-	} out = { .open = { .fh = req->fh } };
+	} out = { .open = { .fh = req->fh, .open_flags = req->sess->file_cache } };
 
 	(void)res;
 	if (!fuse_create_own(req, entry->node)) {

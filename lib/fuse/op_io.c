@@ -55,8 +55,13 @@ fuse_write(struct weir_fuse_req *req, const void *arg)
 	io->in.io.off = in->offset;
 	io->in.io.len = in->size;
 	io->in.io.flags = in->flags;
-	/* A page that is written back has its place, whatever its file was opened with. */
-	if ((in->write_flags & FUSE_WRITE_CACHE) != 0)
+	/*
+	 * A page that is written back has its place, whatever its file was opened with; and with a
+	 * write-back cache all that is appended has.
+	 */
+	if ((in->write_flags & FUSE_WRITE_CACHE) != 0 ||
+			(unlikely((in->flags & O_APPEND) != 0) &&
+					fuse_has(req->sess, FUSE_WRITEBACK_CACHE)))
 		io->in.io.flags &= ~(uint32_t)O_APPEND;
 	io->flags = (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0 ? WEIR_FSREQ_KILLPRIV : 0;
 	io->iov = req->in;

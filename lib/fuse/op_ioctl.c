@@ -68,6 +68,10 @@ fuse_ioctl(struct weir_fuse_req *req, const void *arg)
 	for (unsigned int i = 0; i < RTE_DIM(ioctls); i++) {
 		if (in->cmd != ioctls[i].cmd)
 			continue;
+		if (fuse_is_readonly(req->sess) &&
+				(ioctls[i].verb == WEIR_IOCTL_SETFLAGS ||
+						ioctls[i].verb == WEIR_IOCTL_SETFSXATTR))
+			return -EROFS;
 		rc = fuse_ioctl_take(req, in, i);
 		return rc < 0 ? rc : fuse_start_io(req, WEIR_FSOP_IOCTL);
 	}

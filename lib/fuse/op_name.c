@@ -16,9 +16,14 @@ void WEIR_ON_WORKER
 fuse_fill_entry(struct weir_fuse_session *sess, struct fuse_entry_out *out,
 		const struct weir_entry *entry)
 {
+	uint64_t valid_ns = entry->entry_valid_ns;
+
+	/* A guest that asks for the name of a file learns the attributes that are true as it opens. */
+	if (sess->close_to_open && entry->node != NULL && S_ISREG(entry->node->type))
+		valid_ns = 0;
 	*out = (struct fuse_entry_out){
-		.entry_valid = entry->entry_valid_ns / NSEC_PER_SEC,
-		.entry_valid_nsec = entry->entry_valid_ns % NSEC_PER_SEC,
+		.entry_valid = valid_ns / NSEC_PER_SEC,
+		.entry_valid_nsec = valid_ns % NSEC_PER_SEC,
 	};
 	if (entry->node == NULL)
 		return;

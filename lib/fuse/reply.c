@@ -117,6 +117,23 @@ fuse_finish(struct weir_fuse_req *req, int res)
 	fuse_answered(req);
 }
 
+/* A verb has failed. Returns 0 where that is an answer, else the error. */
+static int WEIR_ON_WORKER
+fuse_io_failed(struct weir_fuse_req *req, int error)
+{
+	/* Entries listed before an error are good, and looked up; the error will come again. */
+	if (req->payload > 0)
+		return 0;
+	/* That a name is absent may be worth an entry. */
+	if (error == -ENOENT && req->opcode == FUSE_LOOKUP && req->sess->negative_ns > 0) {
+		req->io.out.entry = (struct weir_entry){
+			.entry_valid_ns = req->sess->negative_ns,
+		};
+		return 0;
+	}
+	return error;
+}
+
 void WEIR_ON_WORKER
 fuse_io_done(struct weir_fsreq *io, int res)
 {
@@ -130,9 +147,8 @@ fuse_io_done(struct weir_fsreq *io, int res)
 		/* What opened or made something has done so; a count that is too high is no data. */
 		res = res > 0 && limit == 0 ? 0 : -EIO;
 	}
-	/* Entries listed before an error are good, and looked up; the error will come again. */
-	if (res < 0 && req->payload > 0)
-		res = 0;
+	if (unlikely(res < 0))
+		res = fuse_io_failed(req, res);
 	if (res >= 0 && !fuse_req_is_live(req)) {
 		if (op->undo != NULL)
 			op->undo(req);

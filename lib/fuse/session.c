@@ -2,6 +2,7 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,30 @@ session_low(struct weir_post *post)
 	weir_fuse_session_maintain(sess);
 }
 
+/* Time-outs of what exists are the drivers'; all other options are carried out here. */
+static void WEIR_ON_CONTROL
+session_init_cache(struct weir_fuse_session *sess, const struct weir_fsdev_common *common)
+{
+	const bool lasting =
+			common->cache == WEIR_CACHE_ALWAYS || common->cache == WEIR_CACHE_METADATA;
+
+	sess->open_mask = FUSE_OPEN_FLAGS;
+	if (common->direct_io == WEIR_DIRECT_IO_STRIP)
+		sess->open_mask &= ~(uint32_t)O_DIRECT;
+	if (weir_fsdev_is_direct(common))
+		sess->file_cache = FUSE_FOPEN_DIRECT_IO;
+	else if (common->keep_cache)
+		sess->file_cache = FUSE_FOPEN_KEEP_CACHE;
+	if (lasting)
+		sess->dir_cache = FUSE_FOPEN_CACHE_DIR | FUSE_FOPEN_KEEP_CACHE;
+	sess->negative_ns = common->negative_valid_ms * UINT64_C(1000000);
+	sess->close_to_open = common->close_to_open;
+	if (common->readonly) {
+		sess->refused = FUSE_OP_CHANGES;
+		sess->open_add = O_NOATIME;
+	}
+}
+
 static void WEIR_ON_CONTROL
 session_init(struct weir_fuse_session *sess, const struct weir_fuse_cfg *cfg,
 		struct weir_fsdev *dev)
@@ -50,7 +75,9 @@ session_init(struct weir_fuse_session *sess, const struct weir_fuse_cfg *cfg,
 	sess->max_io = RTE_MAX(sess->max_write, (uint32_t)FUSE_IO_MIN);
 	atomic_init(&sess->max_waiters, FUSE_WAITERS);
 	sess->dots = limits->export_support;
-	sess->o_trunc = limits->atomic_o_trunc;
+	session_init_cache(sess, weir_fsdev_common(dev));
+	if (!limits->atomic_o_trunc)
+		sess->open_mask &= ~(uint32_t)O_TRUNC;
 	sess->home = weir_backend_at(next_home++ % weir_backends_count());
 	sess->low_post.fn = session_low;
 	fuse_reset_init(sess);
@@ -136,21 +163,25 @@ weir_fuse_session_maintain(struct weir_fuse_session *sess)
 }
 
 /*
- * What this file system offers. Flags that are left out on purpose: WRITEBACK_CACHE (the guest would
- * trust us with times), EXPLICIT_INVAL_DATA (needs notifications), NO_OPEN_SUPPORT (files have state
- * here). DONT_MASK is asked for because only where the file is made is it known whether a default
+ * What this file system offers. Flags that are left out on purpose: EXPLICIT_INVAL_DATA (needs
+ * notifications), NO_OPEN_SUPPORT (files have state here). DONT_MASK is asked for because only where the file is made is it known whether a default
  * ACL replaces the umask, so the file system gets both, as weir_fsreq.in.create says.
  */
 static uint64_t
 session_offer(const struct weir_fuse_session *sess)
 {
+	const struct weir_fsdev_common *common = weir_fsdev_common(sess->dev);
 	const struct weir_fsdev_limits *limits = weir_fsdev_limits(sess->dev);
 	uint64_t flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA |
 			FUSE_ASYNC_DIO | FUSE_HAS_IOCTL_DIR | FUSE_MAX_PAGES | FUSE_SETXATTR_EXT |
 			FUSE_INIT_EXT | FUSE_CREATE_SUPP_GROUP;
 
-	if (limits->readdirplus)
+	if (common->readdirplus)
 		flags |= FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
+	if (common->enable_writeback_cache)
+		flags |= FUSE_WRITEBACK_CACHE;
+	if (common->allow_mmap)
+		flags |= FUSE_DIRECT_IO_ALLOW_MMAP;
 	if (limits->parallel_dirops)
 		flags |= FUSE_PARALLEL_DIROPS;
 	if (limits->atomic_o_trunc)

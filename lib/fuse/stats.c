@@ -40,6 +40,7 @@ static const struct {
 	{ FUSE_DO_READDIRPLUS, "do_readdirplus" },
 	{ FUSE_READDIRPLUS_AUTO, "readdirplus_auto" },
 	{ FUSE_ASYNC_DIO, "async_dio" },
+	{ FUSE_WRITEBACK_CACHE, "writeback_cache" },
 	{ FUSE_PARALLEL_DIROPS, "parallel_dirops" },
 	{ FUSE_HANDLE_KILLPRIV, "handle_killpriv" },
 	{ FUSE_HANDLE_KILLPRIV_V2, "handle_killpriv_v2" },
@@ -49,6 +50,7 @@ static const struct {
 	{ FUSE_INIT_EXT, "init_ext" },
 	{ FUSE_SECURITY_CTX, "security_ctx" },
 	{ FUSE_CREATE_SUPP_GROUP, "create_supp_group" },
+	{ FUSE_DIRECT_IO_ALLOW_MMAP, "direct_io_allow_mmap" },
 };
 
 /* Pages that nobody touches cost nothing: most opcodes are never seen. */

@@ -485,7 +485,6 @@ fake_create(struct weir_fsdev *dev, const void *params)
 	const struct weir_fsdev_limits limits = {
 		.max_write = FAKE_MAX_WRITE,
 		.max_readahead = FAKE_MAX_READAHEAD,
-		.readdirplus = true,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
 		.export_support = true,
@@ -555,6 +554,7 @@ static struct weir_fsdev_driver fake_driver = {
 	.name = "fake",
 	.help = "for tests",
 	.ops = &fake_ops,
+	.defaults = { .readdirplus = true },
 	.file_priv_size = sizeof(struct fake_file),
 };
 WEIR_FSDEV_REGISTER(fake_driver)

@@ -36,11 +36,12 @@ invoke_done(void *arg, int code, json_t *result, const char *message)
 }
 
 static int
-invoke(const char *method)
+invoke(const char *method, const char *options)
 {
-	json_t *params = json_pack("{s:s}", "name", "fake0");
+	json_t *params = json_loads(options, 0, NULL);
 	int done = 0;
 
+	json_object_set_new(params, "name", json_string("fake0"));
 	weir_role_assume_control();
 	weir_rpc_invoke(method, params, invoke_done, &done);
 	while (done == 0)
@@ -64,7 +65,7 @@ guest_group_setup(void **state)
 	if (guest_fd < 0 || ftruncate(guest_fd, (off_t)src.size) < 0)
 		return -1;
 	mem.fd = guest_fd;
-	if (weir_memmap_create(&mem, 1, &guest_map) < 0 || invoke("fsdev_fake_create") < 0)
+	if (weir_memmap_create(&mem, 1, &guest_map) < 0 || invoke("fsdev_fake_create", "{}") < 0)
 		return -1;
 	guest_dev = weir_fsdev_find("fake0");
 	return guest_dev != NULL ? 0 : -1;
@@ -74,7 +75,7 @@ int
 guest_group_teardown(void **state)
 {
 	weir_role_assume_control();
-	if (invoke("fsdev_fake_delete") < 0)
+	if (invoke("fsdev_fake_delete", "{}") < 0)
 		return -1;
 	weir_memmap_put(guest_map);
 	close(guest_fd);
@@ -171,6 +172,19 @@ guest_teardown(void **state)
 	assert_int_equal(fake.open, 0);
 	assert_int_equal(fake.bad_private, 0);
 	return 0;
+}
+
+void
+guest_remake(const char *options, struct fuse_init_out *out)
+{
+	weir_role_assume_control();
+	guest_teardown(NULL);
+	assert_int_equal(invoke("fsdev_fake_delete", "{}"), 0);
+	assert_int_equal(invoke("fsdev_fake_create", options), 0);
+	guest_dev = weir_fsdev_find("fake0");
+	assert_non_null(guest_dev);
+	assert_int_equal(guest_setup_unmounted(NULL), 0);
+	assert_int_equal(guest_init(39, ~UINT64_C(0), out), sizeof(*out));
 }
 
 static uint8_t *

@@ -39,6 +39,8 @@ int guest_group_setup(void **state);
 int guest_group_teardown(void **state);
 int guest_setup(void **state);
 int guest_setup_unmounted(void **state);
+/* Makes the file system anew, with more create parameters as JSON text, and a mounted session on it. */
+void guest_remake(const char *options, struct fuse_init_out *out);
 /* Resets the session, and fails the test if a node or a file was left open in the backend. */
 int guest_teardown(void **state);
 

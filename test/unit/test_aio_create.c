@@ -38,7 +38,7 @@ create_with_a_wrong_folder_says_which(void **state)
 static void
 create_with_what_is_not_built_is_refused_by_name(void **state)
 {
-	static const char *const keys[] = { "enable_writeback_cache", "enable_notifications" };
+	static const char *const keys[] = { "enable_notifications" };
 	char params[256], message[512];
 	unsigned int i;
 

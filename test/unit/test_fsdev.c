@@ -310,6 +310,13 @@ teardown_created(void **state)
 	return 0;
 }
 
+/* Of every file system, where the driver prefers nothing. */
+#define COMMON                                                                                     \
+	"\"cache\": \"auto\", \"attr_valid_ms\": 0, \"entry_valid_ms\": 0, "                       \
+	"\"negative_valid_ms\": 0, \"close_to_open\": false, \"keep_cache\": false, "              \
+	"\"enable_writeback_cache\": false, \"direct_io\": \"auto\", \"allow_mmap\": false, "      \
+	"\"readdirplus\": false, \"readonly\": false"
+
 static void
 create_starts_all_channels_and_is_listed(void **state)
 {
@@ -322,12 +329,13 @@ create_starts_all_channels_and_is_listed(void **state)
 	rpc_is("fsdev_get_fsdevs", "{\"name\": \"f0\"}", 0,
 			"{\"name\": \"f0\", \"module_name\": \"fake\", "
 			"\"numa_node\": -1, \"module_specific\": "
-			"{\"outcome\": \"good\", \"number\": 9, \"mood\": \"fine\"}}");
+			"{\"outcome\": \"good\", \"number\": 9, \"mood\": \"fine\", " COMMON "}}");
 	rpc_is("fsdev_fake_delete", "{\"name\": \"f0\"}", 0, "true");
 	rpc_is("fsdev_get_fsdevs", "{}", 0,
 			"[{\"name\": \"f1\", \"module_name\": \"fake\", "
 			"\"numa_node\": -1, \"module_specific\": "
-			"{\"outcome\": \"good\", \"flag\": false, \"number\": 7, \"mood\": \"fine\"}}]");
+			"{\"outcome\": \"good\", \"flag\": false, \"number\": 7, \"mood\": \"fine\", " COMMON
+			"}}]");
 	rpc_is("fsdev_fake_delete", "{\"name\": \"f1\"}", 0, "true");
 	assert_int_equal(atomic_load(&fake.chan_stops), 2 * NB_WORKERS);
 	assert_int_equal(fake.destroys, 2);
@@ -342,7 +350,7 @@ create_of_a_driver_without_parameters_works(void **state)
 	rpc_is("fsdev_get_fsdevs", "{\"name\": \"o\"}", 0,
 			"{\"name\": \"o\", \"module_name\": \"other\", "
 			"\"numa_node\": -1, \"module_specific\": "
-			"{\"mood\": \"fine\"}}");
+			"{\"mood\": \"fine\", " COMMON "}}");
 	rpc_is("fsdev_fake_delete", "{\"name\": \"o\"}", -ENODEV, "No such device: o");
 	rpc_is("fsdev_other_delete", "{\"name\": \"o\"}", 0, "true");
 }

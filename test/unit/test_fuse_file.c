@@ -25,7 +25,7 @@ open_keeps_only_flags_that_mean_something(void **state)
 
 	guest_open(file, (UINT32_MAX & ~(uint32_t)O_ACCMODE) | O_RDWR);
 	assert_int_equal(fake.last.file_flags, keep);
-	guest_sess->o_trunc = false;
+	guest_sess->open_mask &= ~(uint32_t)O_TRUNC;
 	guest_open(file, O_WRONLY | O_TRUNC);
 	assert_int_equal(fake.last.file_flags, O_WRONLY);
 }

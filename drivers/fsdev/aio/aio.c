@@ -69,12 +69,8 @@ static const struct weir_param aio_params[] = {
 			.min = 4096, .max = 1 << 20, .help = "bytes of one write at most"),
 	WEIR_PARAM(aio_params, max_readahead, WEIR_U32, .def = 131072,
 			.help = "bytes that the guest may read ahead"),
-	WEIR_PARAM(aio_params, attr_valid_ms, WEIR_U32,
-			.help = "how long the guest may believe names and attributes"),
 	WEIR_PARAM(aio_params, skip_rw, WEIR_BOOL, .aliases = aio_skip_aliases,
 			.help = "answer reads and writes without doing them, to measure the rest"),
-	WEIR_PARAM(aio_params, readdirplus, WEIR_BOOL, .def = true,
-			.help = "let the guest list directories with attributes"),
 	WEIR_PARAM(aio_params, uring, WEIR_ENUM, .choices = aio_uring_choices,
 			.help = "io_uring for payload, or helper threads alone"),
 	WEIR_PARAM(aio_params, nb_helpers, WEIR_U32, .def = 8, .min = 1, .max = AIO_MAX_HELPERS,
@@ -89,8 +85,6 @@ static const struct weir_param aio_params[] = {
 	WEIR_PARAM(aio_params, posix_acl, WEIR_ENUM, .choices = aio_acl_choices,
 			.help = "let the guest have POSIX ACLs: where the folder has them, or not, or "
 				"fail without"),
-	WEIR_PARAM(aio_params, enable_writeback_cache, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
-			.help = "let the guest delay writes"),
 	WEIR_PARAM(aio_params, enable_notifications, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
 			.help = "tell the guest about changes"),
 };
@@ -306,7 +300,6 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	const struct weir_fsdev_limits limits = {
 		.max_write = params->max_write,
 		.max_readahead = params->max_readahead,
-		.readdirplus = params->readdirplus,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
 		.handle_killpriv_v2 = true,
@@ -340,7 +333,8 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	fs->handles = params->inode_file_handles;
 	fs->xattr = params->enable_xattr;
 	fs->acl = params->posix_acl;
-	fs->valid_ns = params->attr_valid_ms * UINT64_C(1000000);
+	fs->attr_valid_ns = weir_fsdev_attr_valid_ns(dev);
+	fs->entry_valid_ns = weir_fsdev_entry_valid_ns(dev);
 	fs->nb_bufs = params->nb_helpers;
 	fs->buf_bytes = RTE_MAX(RTE_ALIGN_CEIL(params->max_write, 4096u), (uint32_t)AIO_BUF_MIN);
 	for (i = 0; i < AIO_DIR_LOCKS; i++)
@@ -520,6 +514,8 @@ static struct weir_fsdev_driver aio_driver = {
 	.params = aio_params,
 	.nb_params = RTE_DIM(aio_params),
 	.params_size = sizeof(struct aio_params),
+	/* A guest hears of nothing that changes in the folder, so it is to ask each time. */
+	.defaults = { .close_to_open = true, .readdirplus = true },
 	.priv_size = sizeof(struct aio_fs *),
 	.chan_priv_size = sizeof(struct aio_chan),
 	.node_priv_size = sizeof(struct aio_node),

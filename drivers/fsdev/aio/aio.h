@@ -54,19 +54,16 @@ struct aio_params {
 	char root_path[PATH_MAX];
 	uint32_t max_write;
 	uint32_t max_readahead;
-	uint32_t attr_valid_ms;
 	uint32_t nb_helpers;
 	uint32_t max_fds;
 	uint32_t uring;
 	uint32_t inode_file_handles;
 	bool skip_rw;
-	bool readdirplus;
 	uint32_t max_locks;
 	uint32_t lock_wait_ms;
 	bool locks;
 	bool enable_xattr;
 	uint32_t posix_acl;
-	bool enable_writeback_cache;
 	bool enable_notifications;
 };
 
@@ -128,7 +125,7 @@ struct aio_fs {
 	bool posix_acl; /**< the folder has ACLs, and the guest may know */
 	uint32_t handles; /**< enum aio_handles */
 	uint32_t acl; /**< enum aio_acl */
-	uint64_t valid_ns;
+	uint64_t attr_valid_ns, entry_valid_ns;
 	void *memory; /**< bounce buffers and iovec tables of all channels */
 	size_t memory_bytes;
 	size_t buf_bytes; /**< of one bounce buffer */

@@ -55,7 +55,7 @@ aio_getattr(struct weir_channel *chan, struct weir_fsreq *req)
 	int rc;
 
 	aio_begin(req);
-	req->out.attr.valid_ns = fs->valid_ns;
+	req->out.attr.valid_ns = fs->attr_valid_ns;
 	if (!node->local || attr_peek(fs, req, &ref) < 0)
 		return aio_run(chan, req, getattr_run, NULL);
 	rc = aio_fd_attr(fs, ref.fd, AT_STATX_DONT_SYNC, &req->out.attr.attr);
@@ -86,7 +86,7 @@ aio_statx(struct weir_channel *chan, struct weir_fsreq *req)
 	int rc;
 
 	aio_begin(req);
-	req->out.statx.valid_ns = fs->valid_ns;
+	req->out.statx.valid_ns = fs->attr_valid_ns;
 	if (!node->local || attr_peek(fs, req, &ref) < 0)
 		return aio_run(chan, req, statx_run, NULL);
 	rc = aio_fd_statx(fs, ref.fd, AT_STATX_DONT_SYNC, &req->out.statx.stat);
@@ -199,7 +199,7 @@ int WEIR_ON_WORKER
 aio_setattr(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	aio_begin(req);
-	req->out.attr.valid_ns = aio_fs_of(chan)->valid_ns;
+	req->out.attr.valid_ns = aio_fs_of(chan)->attr_valid_ns;
 	return aio_defer(chan, req, setattr_run, NULL);
 }
 

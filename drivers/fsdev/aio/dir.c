@@ -64,6 +64,18 @@ dir_entry_is_dot(const struct dir_entry *entry)
 	return strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0;
 }
 
+/* Opens a directory itself, of which a path descriptor is given. */
+static int
+opendir_at(const struct weir_fsreq *req, int path, uint64_t resolve)
+{
+	const uint64_t flags = O_RDONLY | O_DIRECTORY | (req->file->flags & O_NOATIME);
+	int fd = aio_openat(path, ".", flags, 0, resolve);
+
+	if (fd == -EPERM && (flags & O_NOATIME) != 0)
+		fd = aio_openat(path, ".", O_RDONLY | O_DIRECTORY, 0, resolve);
+	return fd;
+}
+
 static int WEIR_ON_HELPER
 opendir_run(struct aio_fs *fs, struct weir_fsreq *req)
 {
@@ -75,7 +87,7 @@ opendir_run(struct aio_fs *fs, struct weir_fsreq *req)
 		return fd;
 	fd = aio_node_open(fs, req->node, &ref);
 	if (fd == 0) {
-		fd = aio_openat(ref.fd, ".", O_RDONLY | O_DIRECTORY, 0, 0);
+		fd = opendir_at(req, ref.fd, 0);
 		aio_ref_put_now(fs, &ref);
 	}
 	return aio_file_set(fs, req->node, req->file, fd);
@@ -93,7 +105,7 @@ opendir_cached(struct aio_fs *fs, struct weir_fsreq *req)
 		return -EAGAIN;
 	fd = aio_node_peek(fs, req->node, &ref);
 	if (fd == 0) {
-		fd = aio_openat(ref.fd, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_CACHED);
+		fd = opendir_at(req, ref.fd, RESOLVE_CACHED);
 		aio_fd_put(&fs->fds, ref.slot);
 	}
 	if (fd < 0) {
@@ -188,7 +200,8 @@ readdir_emit(struct weir_channel *chan, struct weir_fsreq *req, const struct dir
 	struct weir_fsdev *dev = weir_channel_fsdev(chan);
 	const struct aio_node *dir = weir_node_priv(req->node);
 	struct aio_fs *fs = aio_fs_of(chan);
-	struct weir_entry found = { .entry_valid_ns = fs->valid_ns, .attr_valid_ns = fs->valid_ns };
+	struct weir_entry found = { .entry_valid_ns = fs->entry_valid_ns,
+		.attr_valid_ns = fs->attr_valid_ns };
 	struct weir_dirent dirent = {
 		.name = entry->name,
 		.name_len = (uint32_t)strnlen(entry->name, entry->reclen - DIR_ENTRY_HEAD),

@@ -95,11 +95,15 @@ static int WEIR_ON_HELPER
 open_fd(const struct weir_fsreq *req, int path)
 {
 	const int trunc = (int)req->file->flags & O_TRUNC;
+	const int flags = aio_open_flags(req->file->flags);
 	char name[16];
 	int fd;
 
 	aio_fd_name(path, name);
-	fd = openat(aio_proc_fd, name, aio_open_flags(req->file->flags) | trunc);
+	fd = openat(aio_proc_fd, name, flags | trunc);
+	/* That a time stays as it was is the owner's to ask for. */
+	if (fd < 0 && errno == EPERM && (flags & O_NOATIME) != 0)
+		fd = openat(aio_proc_fd, name, (flags & ~O_NOATIME) | trunc);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -32,8 +32,8 @@ int WEIR_ON_WORKER
 aio_entry_answer(const struct aio_fs *fs, struct weir_fsreq *req, struct weir_node *node)
 {
 	req->out.entry.node = node;
-	req->out.entry.entry_valid_ns = fs->valid_ns;
-	req->out.entry.attr_valid_ns = fs->valid_ns;
+	req->out.entry.entry_valid_ns = fs->entry_valid_ns;
+	req->out.entry.attr_valid_ns = fs->attr_valid_ns;
 	return 0;
 }
 

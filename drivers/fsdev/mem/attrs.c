@@ -13,7 +13,7 @@ int WEIR_ON_WORKER
 mem_statx(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
 	memfs_statx(mem->fs, mem_ino(req->node), &req->out.statx.stat);
-	req->out.statx.valid_ns = mem->valid_ns;
+	req->out.statx.valid_ns = mem->attr_valid_ns;
 	return 0;
 }
 

@@ -44,8 +44,6 @@ static const struct weir_param mem_params[] = {
 			.help = "bytes of content at most; also one file for every 4096 of them"),
 	WEIR_PARAM(mem_params, max_write, WEIR_U32, .def = 1 << 20, .min = 4096, .max = 1 << 20,
 			.aliases = mem_max_write_aliases, .help = "bytes of one write at most"),
-	WEIR_PARAM(mem_params, attr_valid_ms, WEIR_U32, .def = 1000,
-			.help = "how long a guest may believe names and attributes"),
 	WEIR_PARAM(mem_params, enable_xattr, WEIR_BOOL, .def = true,
 			.help = "let the guest have extended attributes, and with them POSIX ACLs"),
 	WEIR_LOCK_PARAMS(mem_params),
@@ -59,7 +57,6 @@ mem_create(struct weir_fsdev *dev, const void *params)
 	const struct weir_fsdev_limits limits = {
 		.max_write = p->max_write,
 		.max_readahead = p->max_write,
-		.readdirplus = true,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
 		.handle_killpriv_v2 = true,
@@ -77,7 +74,8 @@ mem_create(struct weir_fsdev *dev, const void *params)
 
 	mem->home = weir_backend_at(0);
 	mem->xattr = p->enable_xattr;
-	mem->valid_ns = p->attr_valid_ms * UINT64_C(1000000);
+	mem->attr_valid_ns = weir_fsdev_attr_valid_ns(dev);
+	mem->entry_valid_ns = weir_fsdev_entry_valid_ns(dev);
 	rc = memfs_create(p->size, &mem->fs);
 	if (rc < 0) {
 		weir_fsdev_created(dev, rc, NULL);
@@ -332,6 +330,7 @@ static struct weir_fsdev_driver mem_driver = {
 	.params = mem_params,
 	.nb_params = RTE_DIM(mem_params),
 	.params_size = sizeof(struct mem_params),
+	.defaults = { .valid_ms = 1000, .close_to_open = true, .readdirplus = true },
 	.priv_size = sizeof(struct mem_fsdev),
 	.chan_priv_size = sizeof(struct mem_channel),
 	.file_priv_size = sizeof(uint32_t), /* the hint of memfs_readdir() */

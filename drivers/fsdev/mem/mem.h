@@ -19,7 +19,6 @@
 struct mem_params {
 	uint64_t size;
 	uint32_t max_write;
-	uint32_t attr_valid_ms;
 	uint32_t max_locks;
 	uint32_t lock_wait_ms;
 	bool locks;
@@ -29,7 +28,7 @@ struct mem_params {
 struct mem_fsdev {
 	struct memfs *fs; /* the home worker's, but for memfs_put_later() */
 	struct weir_worker *home;
-	uint64_t valid_ns;
+	uint64_t attr_valid_ns, entry_valid_ns;
 	struct weir_locks *locks;
 	bool xattr; /* extended attributes are there */
 };

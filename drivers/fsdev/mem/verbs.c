@@ -35,8 +35,8 @@ mem_entry(struct weir_fsreq *req, uint32_t ino, struct weir_entry *entry)
 	if (rc < 0)
 		return rc;
 	entry->node = node;
-	entry->entry_valid_ns = mem->valid_ns;
-	entry->attr_valid_ns = mem->valid_ns;
+	entry->entry_valid_ns = mem->entry_valid_ns;
+	entry->attr_valid_ns = mem->attr_valid_ns;
 	return 0;
 }
 
@@ -68,7 +68,7 @@ static int WEIR_ON_WORKER
 mem_getattr(struct mem_fsdev *mem, struct weir_fsreq *req)
 {
 	memfs_getattr(mem->fs, mem_ino(req->node), &req->out.attr.attr);
-	req->out.attr.valid_ns = mem->valid_ns;
+	req->out.attr.valid_ns = mem->attr_valid_ns;
 	return 0;
 }
 

@@ -103,8 +103,8 @@ fs_new(struct weir_fsdev *dev, const struct nfs_params *params)
 	}
 	fs->dev = dev;
 	fs->params = params;
-	fs->attr_valid_ns = params->attr_valid_ms * UINT64_C(1000000);
-	fs->entry_valid_ns = params->entry_valid_ms * UINT64_C(1000000);
+	fs->attr_valid_ns = weir_fsdev_attr_valid_ns(dev);
+	fs->entry_valid_ns = weir_fsdev_entry_valid_ns(dev);
 	fs->key[0] = random[0];
 	fs->key[1] = random[1];
 	/* Those of another process, or of this one before, must not be met. */
@@ -295,7 +295,6 @@ nfs_fs_create(struct weir_fsdev *dev, const void *args)
 	const struct weir_fsdev_limits limits = {
 		.max_write = params->max_write,
 		.max_readahead = params->max_readahead,
-		.readdirplus = params->readdirplus,
 		.parallel_dirops = true,
 		.atomic_o_trunc = true,
 		/*

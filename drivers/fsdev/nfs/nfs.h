@@ -50,17 +50,13 @@ struct nfs_params {
 	uint32_t nconnect;
 	uint32_t rsize, wsize;
 	uint32_t max_write, max_readahead;
-	uint32_t attr_valid_ms, entry_valid_ms;
 	uint32_t write_mode; /**< enum nfs3_stable */
 	uint32_t timeo_ms, retrans;
 	uint32_t squash, anonuid, anongid;
 	uint32_t on_down;
 	bool hard;
 	bool reserved_port;
-	bool close_to_open;
-	bool readdirplus;
 	bool enable_xattr;
-	bool enable_writeback_cache;
 	bool enable_notifications;
 };
 

@@ -212,18 +212,12 @@ nfs_attr(const struct nfs_fs *fs, const struct weir_node *node, const struct nfs
 		out->nlink--;
 }
 
-/*
- * With close-to-open consistency a guest asks for the name of a file at each open, and so learns the
- * attributes that were true then.
- */
 void
 nfs_entry(struct nfs_fs *fs, struct weir_node *node, const struct nfs3_attr *attr,
 		struct weir_entry *entry)
 {
-	const bool ask = node->type == S_IFREG && fs->params->close_to_open;
-
 	entry->node = node;
-	entry->entry_valid_ns = ask ? 0 : fs->entry_valid_ns;
+	entry->entry_valid_ns = fs->entry_valid_ns;
 	entry->attr_valid_ns = fs->attr_valid_ns;
 	nfs_attr(fs, node, attr, &entry->attr);
 }

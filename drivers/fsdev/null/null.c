@@ -19,8 +19,6 @@
 
 #define NULL_ROOT_INO   1
 #define NULL_BLOCK_SIZE 4096
-/* What a name means here never changes, so the guest may believe it for long. */
-#define NULL_VALID_NS (60 * UINT64_C(1000000000))
 
 struct null_params {
 	uint64_t size;
@@ -126,8 +124,8 @@ null_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 	if (rc < 0)
 		return rc;
 	null_attr(chan, entry->node, &entry->attr);
-	entry->entry_valid_ns = NULL_VALID_NS;
-	entry->attr_valid_ns = NULL_VALID_NS;
+	entry->entry_valid_ns = weir_fsdev_entry_valid_ns(weir_channel_fsdev(chan));
+	entry->attr_valid_ns = weir_fsdev_attr_valid_ns(weir_channel_fsdev(chan));
 	return 0;
 }
 
@@ -145,7 +143,7 @@ static int WEIR_ON_WORKER
 null_getattr(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	null_attr(chan, req->node, &req->out.attr.attr);
-	req->out.attr.valid_ns = NULL_VALID_NS;
+	req->out.attr.valid_ns = weir_fsdev_attr_valid_ns(weir_channel_fsdev(chan));
 	return 0;
 }
 
@@ -239,6 +237,8 @@ static struct weir_fsdev_driver null_driver = {
 	.params = null_params,
 	.nb_params = RTE_DIM(null_params),
 	.params_size = sizeof(struct null_params),
+	/* What a name means here never changes, so the guest may believe it for long. */
+	.defaults = { .valid_ms = 60000 },
 	.priv_size = sizeof(struct null_fs),
 };
 
