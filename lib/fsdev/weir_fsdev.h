@@ -85,6 +85,7 @@ struct weir_attr {
 	uint32_t uid, gid;
 	uint32_t rdev; /**< Linux huge encoding, as in struct fuse_attr: new_encode_dev() */
 	uint32_t blksize;
+	bool submount; /**< a directory that is the root of another file system, or another mount */
 };
 
 /** What statx(2) tells beside. */
@@ -343,6 +344,7 @@ struct weir_fsdev_limits {
 	bool posix_acl; /**< ACLs are kept, and new files inherit them; umask is the driver's */
 	bool posix_locks; /**< GETLK and SETLK without WEIR_LOCK_FLOCK */
 	bool flock_locks; /**< SETLK with WEIR_LOCK_FLOCK */
+	bool submounts; /**< weir_attr.submount is set where an entry is one */
 	bool security_ctx; /**< what makes a file gives it a label with it */
 };
 

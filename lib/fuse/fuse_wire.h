@@ -91,6 +91,7 @@ enum fuse_opcode {
 #define FUSE_HANDLE_KILLPRIV    (1ULL << 19)
 #define FUSE_POSIX_ACL          (1ULL << 20)
 #define FUSE_MAX_PAGES          (1ULL << 22)
+#define FUSE_SUBMOUNTS          (1ULL << 27)
 #define FUSE_HANDLE_KILLPRIV_V2 (1ULL << 28)
 #define FUSE_SETXATTR_EXT       (1ULL << 29)
 #define FUSE_INIT_EXT           (1ULL << 30)
@@ -103,6 +104,9 @@ enum fuse_opcode {
 #define FUSE_FOPEN_DIRECT_IO  (1u << 0)
 #define FUSE_FOPEN_KEEP_CACHE (1u << 1)
 #define FUSE_FOPEN_CACHE_DIR  (1u << 3)
+
+/* fuse_attr.flags */
+#define FUSE_ATTR_SUBMOUNT (1u << 0)
 
 /* fuse_setattr_in.valid */
 #define FUSE_FATTR_MODE       (1u << 0)

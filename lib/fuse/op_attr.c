@@ -39,6 +39,7 @@ fuse_fill_attr(const struct weir_fuse_session *sess, struct fuse_attr *out,
 		.gid = attr->gid,
 		.rdev = attr->rdev,
 		.blksize = attr->blksize,
+		.flags = attr->submount ? FUSE_ATTR_SUBMOUNT : 0,
 	};
 	if (unlikely(sess->maps != NULL))
 		fuse_idmap_out(sess->maps, &out->uid, &out->gid);

@@ -200,6 +200,8 @@ session_offer(const struct weir_fuse_session *sess)
 		flags |= FUSE_POSIX_LOCKS;
 	if (limits->flock_locks)
 		flags |= FUSE_FLOCK_LOCKS;
+	if (limits->submounts)
+		flags |= FUSE_SUBMOUNTS;
 	return flags;
 }
 

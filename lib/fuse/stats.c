@@ -43,6 +43,7 @@ static const struct {
 	{ FUSE_WRITEBACK_CACHE, "writeback_cache" },
 	{ FUSE_PARALLEL_DIROPS, "parallel_dirops" },
 	{ FUSE_HANDLE_KILLPRIV, "handle_killpriv" },
+	{ FUSE_SUBMOUNTS, "submounts" },
 	{ FUSE_HANDLE_KILLPRIV_V2, "handle_killpriv_v2" },
 	{ FUSE_POSIX_ACL, "posix_acl" },
 	{ FUSE_MAX_PAGES, "max_pages" },

@@ -490,6 +490,7 @@ fake_create(struct weir_fsdev *dev, const void *params)
 		.export_support = true,
 		.handle_killpriv = true,
 		.handle_killpriv_v2 = true,
+		.submounts = true,
 		.security_ctx = true,
 	};
 	const uint64_t key[2] = { 1, S_IFDIR };

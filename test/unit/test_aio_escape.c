@@ -159,10 +159,12 @@ mount_inside_is_served_with_numbers_of_its_own(void **state)
 	touch(host("sub/file"), "inner");
 	touch(host("file"), "outer!");
 	assert_int_equal(fsc_lookup(&fsc, root, "sub", &sub), 0);
+	assert_true(sub.attr.submount);
 	assert_int_equal(fsc_lookup(&fsc, sub.node, "file", &a), 0);
 	assert_int_equal(fsc_lookup(&fsc, root, "file", &b), 0);
 	assert_int_equal(a.attr.size, 5);
 	assert_int_equal(b.attr.size, 6);
+	assert_false(a.attr.submount);
 	assert_ptr_not_equal(a.node, b.node);
 	assert_true(a.attr.ino >> 32 != 0);
 	assert_true(b.attr.ino >> 32 == 0);

@@ -56,7 +56,7 @@ init_flags_are_what_both_sides_offer(void **state)
 			FUSE_AUTO_INVAL_DATA | FUSE_SETXATTR_EXT | FUSE_DO_READDIRPLUS |
 			FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |
 			FUSE_HANDLE_KILLPRIV | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
-			FUSE_INIT_EXT;
+			FUSE_SUBMOUNTS | FUSE_INIT_EXT;
 	struct fuse_init_out out;
 
 	assert_int_equal(guest_init(39, LINUX_FLAGS, &out), sizeof(out));

@@ -85,6 +85,9 @@ static const struct weir_param aio_params[] = {
 	WEIR_PARAM(aio_params, posix_acl, WEIR_ENUM, .choices = aio_acl_choices,
 			.help = "let the guest have POSIX ACLs: where the folder has them, or not, or "
 				"fail without"),
+	WEIR_PARAM(aio_params, announce_submounts, WEIR_BOOL, .def = true,
+			.help = "let the guest mount what is mounted in the folder, as file systems "
+				"of their own"),
 	WEIR_PARAM(aio_params, enable_notifications, WEIR_BOOL, .flags = WEIR_PARAM_UNSUPPORTED,
 			.help = "tell the guest about changes"),
 };
@@ -305,6 +308,7 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		.handle_killpriv_v2 = true,
 		.posix_locks = params->locks,
 		.flock_locks = params->locks,
+		.submounts = params->announce_submounts,
 	};
 	struct aio_fs *fs;
 	char name[16];
@@ -329,6 +333,7 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	fs->dev = dev;
 	fs->root_fd = fs->mount_fd = fs->mounts.watch.fd = -1;
 	fs->skip_rw = params->skip_rw;
+	fs->submounts = params->announce_submounts;
 	fs->uring = params->uring == AIO_URING_AUTO;
 	fs->handles = params->inode_file_handles;
 	fs->xattr = params->enable_xattr;

@@ -65,6 +65,7 @@ struct aio_params {
 	bool enable_xattr;
 	uint32_t posix_acl;
 	bool enable_notifications;
+	bool announce_submounts;
 };
 
 /** A slot of the descriptor table. Named by handle: generation << 32 | index. */
@@ -121,6 +122,7 @@ struct aio_fs {
 	bool by_number; /**< inode numbers hardly ever return: they are the keys of nodes */
 	bool uring; /**< io_uring may be used */
 	bool skip_rw;
+	bool submounts; /**< the guest is told of them */
 	bool xattr;
 	bool posix_acl; /**< the folder has ACLs, and the guest may know */
 	uint32_t handles; /**< enum aio_handles */

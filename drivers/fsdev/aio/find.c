@@ -60,6 +60,14 @@ dev_encode(uint32_t major, uint32_t minor)
 	return (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
+/* What is mounted on the folder itself, or above it, is no concern of the guest's. */
+static bool
+stat_is_submount(const struct aio_fs *fs, const struct statx *sx)
+{
+	return (sx->stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 && S_ISDIR(sx->stx_mode) &&
+			sx->stx_mnt_id != fs->root_mount;
+}
+
 static void
 attr_fill(const struct aio_fs *fs, const struct statx *sx, struct weir_attr *attr)
 {
@@ -81,6 +89,7 @@ attr_fill(const struct aio_fs *fs, const struct statx *sx, struct weir_attr *att
 		.gid = sx->stx_gid,
 		.rdev = dev_encode(sx->stx_rdev_major, sx->stx_rdev_minor),
 		.blksize = sx->stx_blksize,
+		.submount = fs->submounts && stat_is_submount(fs, sx),
 	};
 }
 
