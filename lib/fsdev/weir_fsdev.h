@@ -137,6 +137,7 @@ struct weir_cred {
 	uint32_t uid, gid, pid;
 	uint32_t group; /**< has_group: one more that the caller is in, that of the directory */
 	bool has_group; /**< only what makes a name has one */
+	bool mapped; /**< by its device: what groups it may be in is not for the file's to tell */
 };
 
 /**

@@ -319,6 +319,7 @@ fuse_map_cred(struct weir_fuse_req *req)
 {
 	struct weir_cred *cred = &req->io.cred;
 
+	cred->mapped = true;
 	if (fuse_idmap_uid_in(req->sess->maps, &cred->uid) &&
 			fuse_idmap_gid_in(req->sess->maps, &cred->gid))
 		return;

@@ -264,6 +264,42 @@ def test_report_tells_of_a_server_that_went_away(exported, server):
     assert told['retransmissions'] == procedure(exported, 'WRITE')['retransmissions'] >= 1
 
 
+def test_members_of_a_group_use_what_is_the_groups(exported, server):
+    """FUSE does not tell that they are. The guest's kernel knows; here it always says yes."""
+    for name, group, mode in ('team', 3001, 0o2770), ('private', 0, 0o700):
+        os.mkdir(f'{server.folder}/{name}')
+        os.chown(f'{server.folder}/{name}', 0, group)
+        os.chmod(f'{server.folder}/{name}', mode)
+    with open(f'{server.folder}/file', 'w') as file:
+        file.write('a' * 10)
+    os.chown(f'{server.folder}/file', 0, 3001)
+    os.chmod(f'{server.folder}/file', 0o660)
+    with Shell(exported.socket_of('d0'), '--uid', '1002', '--gid', '2002') as member:
+        assert member.do('stat', 'private/file') == -EACCES
+        assert member.do('mkdir', 'private/dir') == -EACCES
+        member.must('open', 'file', O_RDWR)
+        before = procedure(exported, 'READ')['calls']
+        for _ in range(3):
+            assert member.must('read', 0, 0, 100)[1] == f'{ord("a")}*10'
+        # The open file keeps in mind what it takes.
+        assert procedure(exported, 'READ')['calls'] == before + 3
+        assert member.must('write', 0, 10, 10, 'a')[0] == 10
+        close(member, 0)
+        member.must('create', 'team/file', O_RDWR)
+        status = os.stat(f'{server.folder}/team/file')
+        assert (status.st_uid, status.st_gid) == (1002, 3001)
+        member.must('mkdir', 'team/dir')
+        member.must('rename', 'team/dir', 'other')
+        member.must('list', 'team', 'plus')
+        # Its name goes when nobody has it open any more, and nobody waits for that.
+        member.must('unlink', 'team/file')
+        assert len(os.listdir(f'{server.folder}/team')) == 2
+        close(member, 0)
+        member.must('rmdir', 'team/other')
+        wait_until(lambda: os.listdir(f'{server.folder}/team') == [], 10, 'the name to go')
+    assert os.path.getsize(f'{server.folder}/file') == 20
+
+
 @pytest.fixture
 def guests(weir, server):
     """Two guests of one export, one by a device of its own each."""

@@ -25,6 +25,7 @@
 #define HEADER        28 /* record mark and the header of a reply that was accepted */
 #define MAX_REFUSALS  8
 #define NOENT         2
+#define ACCES         13
 
 struct conn {
 	int fd;
@@ -54,6 +55,7 @@ static struct {
 	_Atomic bool terse;
 	_Atomic uint32_t most; /* bytes of READ and WRITE */
 	_Atomic uint32_t flavor, mult;
+	_Atomic uint32_t group;
 	uint8_t *dropped; /* the last call that was */
 	uint32_t dropped_len;
 
@@ -140,6 +142,12 @@ nfs_liar_be_terse(bool terse)
 	atomic_store(&liar.terse, terse);
 }
 
+void
+nfs_liar_demand(uint32_t group)
+{
+	atomic_store(&liar.group, group);
+}
+
 static enum nfs3_type
 kind_type(char kind)
 {
@@ -165,7 +173,7 @@ put_attr(struct weir_xdr_enc *enc, char kind, uint32_t number)
 	weir_xdr_put_u32(enc, 0644);
 	weir_xdr_put_u32(enc, 1);
 	weir_xdr_put_u32(enc, 0);
-	weir_xdr_put_u32(enc, 0);
+	weir_xdr_put_u32(enc, atomic_load(&liar.group));
 	weir_xdr_put_u64(enc, kind == 'f' ? NFS_LIAR_BYTES : 100);
 	weir_xdr_put_u64(enc, 4096);
 	weir_xdr_put_u32(enc, kind == 'c' ? 1 : 0);
@@ -453,6 +461,32 @@ is_refused(uint32_t proc, uint32_t *status)
 	return refusal != NULL;
 }
 
+/* Is the group that is demanded among the others of an AUTH_SYS credential? */
+static bool
+is_member(const uint8_t *cred, uint32_t len)
+{
+	struct weir_xdr_dec dec = { .buf = cred, .len = len };
+	const uint32_t group = atomic_load(&liar.group);
+	bool member = group == 0;
+	uint32_t nb;
+
+	weir_xdr_get_u32(&dec);
+	weir_xdr_get_opaque(&dec, 255, &nb); /* the machine's name */
+	weir_xdr_get_u64(&dec); /* user and first group */
+	for (nb = weir_xdr_get_u32(&dec); nb > 0 && !dec.failed; nb--)
+		member |= weir_xdr_get_u32(&dec) == group;
+	return member;
+}
+
+static void
+answer_denied(uint32_t proc, struct weir_xdr_enc *enc)
+{
+	/* ACCESS says so by a mask. */
+	weir_xdr_put_u32(enc, proc == NFSPROC3_ACCESS ? NFS3STAT_OK : ACCES);
+	for (unsigned int i = 0; i < 4; i++)
+		weir_xdr_put_u32(enc, false);
+}
+
 static void
 remember_dropped(const uint8_t *call, uint32_t len)
 {
@@ -475,16 +509,17 @@ answer(const uint8_t *call, uint32_t len)
 {
 	struct weir_xdr_dec dec = { .buf = call, .len = len };
 	struct weir_xdr_enc enc = { .buf = liar.out.bytes, .size = MAX_RECORD };
-	uint32_t xid = weir_xdr_get_u32(&dec), program, proc, skip, status;
+	uint32_t xid = weir_xdr_get_u32(&dec), program, proc, len_cred = 0, skip, status;
+	const uint8_t *cred;
 
 	weir_xdr_get_u64(&dec); /* a call, of RPC version 2 */
 	program = weir_xdr_get_u32(&dec);
 	weir_xdr_get_u32(&dec);
 	proc = weir_xdr_get_u32(&dec);
-	for (unsigned int i = 0; i < 2; i++) {
-		weir_xdr_get_u32(&dec);
-		weir_xdr_get_opaque(&dec, 400, &skip);
-	}
+	weir_xdr_get_u32(&dec);
+	cred = weir_xdr_get_opaque(&dec, 400, &len_cred);
+	weir_xdr_get_u32(&dec);
+	weir_xdr_get_opaque(&dec, 400, &skip);
 	weir_xdr_put_u32(&enc, 0);
 	weir_xdr_put_u32(&enc, xid);
 	weir_xdr_put_u32(&enc, 1);
@@ -496,7 +531,10 @@ answer(const uint8_t *call, uint32_t len)
 		atomic_fetch_add(&liar.calls[proc], 1);
 		count_resent(call, len);
 		if (!is_refused(proc, &status)) {
-			answer_nfs(proc, &dec, &enc);
+			if (proc == NFSPROC3_GETATTR || is_member(cred, len_cred))
+				answer_nfs(proc, &dec, &enc);
+			else
+				answer_denied(proc, &enc);
 		} else if (status != NFS_LIAR_DROP) {
 			/* No attributes follow; four words are what RENAME has. */
 			weir_xdr_put_u32(&enc, status);

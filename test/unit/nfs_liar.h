@@ -63,4 +63,10 @@ void nfs_liar_offer(uint32_t flavor, uint32_t mult);
 /* From now on LOOKUP says nothing about attributes, which it need not. */
 void nfs_liar_be_terse(bool terse);
 
+/*
+ * From now on all files are of this group, and who does not say that he is in it, as one of the other
+ * groups, is denied everything but GETATTR. 0: as before.
+ */
+void nfs_liar_demand(uint32_t group);
+
 #endif /* NFS_LIAR_H */

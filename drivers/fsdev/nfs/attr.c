@@ -101,6 +101,19 @@ setattr_args(struct weir_fsreq *req, struct nfs_call *call, struct weir_xdr_enc 
 	nfs3_put_setattr(enc, &nfs_node_of(req->node)->fh, &sattr);
 }
 
+/*
+ * A server takes the bit from who is not in the file's group, and does not say so. The guest has
+ * asked for it, so it knows that its caller is. What cuts the file is not for doing twice.
+ */
+static bool
+setgid_fell(const struct weir_fsreq *req, const struct nfs3_attr *attr)
+{
+	const uint32_t valid = req->in.setattr.valid & (WEIR_SET_MODE | WEIR_SET_SIZE);
+
+	return valid == WEIR_SET_MODE && (req->in.setattr.attr.mode & S_ISGID) != 0 &&
+			(attr->mode & S_ISGID) == 0;
+}
+
 static int WEIR_ON_WORKER
 setattr_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_xdr_dec *dec)
 {
@@ -110,6 +123,8 @@ setattr_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct wei
 		rc = nfs3_get_wcc(dec, &post);
 	if (rc < 0)
 		return rc;
+	if (post.there && setgid_fell(req, &post.attr) && nfs_call_grouped(call))
+		return -EINPROGRESS;
 	return post.there ? attr_reply(req, &post.attr) : nfs_call(req, &getattr_step);
 }
 
@@ -219,7 +234,9 @@ access_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir
 		rc = nfs3_get_access(dec, &res);
 	if (rc < 0)
 		return rc;
-	return (res.access & wanted) == wanted ? 0 : -EACCES;
+	if ((res.access & wanted) == wanted)
+		return 0;
+	return nfs_call_grouped(call) ? -EINPROGRESS : -EACCES;
 }
 
 static const struct nfs_step access_step = { NFSPROC3_ACCESS, access_args, access_result };

@@ -7,6 +7,7 @@
  *
  *   nfs_call --call--> sent --answer--> result: the next step, or the end
  *      |                 |'-JUKEBOX, no message free--> delayed -^ (sent, with another xid)
+ *      |                 |'-denied--> sent, with another xid and the groups that may help; once
  *      |                 '--detach--> orphan: its answer goes nowhere
  *      '--no call is free, not mounted--> waiting -^
  *
@@ -38,64 +39,9 @@ nfs_begin(struct weir_fsreq *req)
 	ctx->list = NULL;
 	ctx->task = false;
 	ctx->opening = false;
+	ctx->grouped = false;
 	ctx->target = NULL;
 	return ctx;
-}
-
-void
-nfs_cred_squash(const struct nfs_params *params, const struct weir_cred *cred, uint32_t *uid,
-		uint32_t *gid)
-{
-	const bool all = params->squash == NFS_SQUASH_ALL;
-	const bool root = params->squash == NFS_SQUASH_ROOT;
-
-	*uid = all || (root && cred->uid == 0) ? params->anonuid : cred->uid;
-	*gid = all || (root && cred->gid == 0) ? params->anongid : cred->gid;
-}
-
-/* Is it about data of an open file? ftruncate() is. */
-static bool
-call_is_opens(const struct weir_fsreq *req)
-{
-	switch (req->op) {
-	case WEIR_FSOP_READ:
-	case WEIR_FSOP_WRITE:
-	case WEIR_FSOP_FLUSH:
-	case WEIR_FSOP_FSYNC:
-		return req->file != NULL;
-	case WEIR_FSOP_SETATTR:
-		return req->file != NULL && (req->in.setattr.valid & WEIR_SET_SIZE) != 0;
-	default:
-		return false;
-	}
-}
-
-/* One who is made to be nobody is in nobody's groups. */
-static void
-call_cred_group(const struct nfs_params *params, uint32_t group, struct weir_sunrpc_cred *cred)
-{
-	if (params->squash == NFS_SQUASH_ALL || (params->squash == NFS_SQUASH_ROOT && group == 0))
-		return;
-	cred->groups[cred->nb_groups++] = group;
-}
-
-/* Data of an open file moves as whoever opened it, as the guest's own kernel would have it. */
-static void
-call_cred(const struct nfs_call *call, struct weir_sunrpc_cred *cred)
-{
-	const struct weir_fsreq *req = call->req;
-	const struct nfs_file *file;
-
-	cred->nb_groups = 0;
-	if (!call_is_opens(req)) {
-		nfs_cred_squash(call->chan->fs->params, &req->cred, &cred->uid, &cred->gid);
-		if (req->cred.has_group)
-			call_cred_group(call->chan->fs->params, req->cred.group, cred);
-		return;
-	}
-	file = nfs_file_of(req->file);
-	cred->uid = file->uid;
-	cred->gid = file->gid;
 }
 
 static uint32_t
@@ -126,6 +72,7 @@ nfs_call_get(struct weir_fsreq *req, const struct nfs_step *step)
 	call->delayed_ms = 0;
 	call->delayed = false;
 	call->resent = false;
+	call->grouped = false;
 	TAILQ_INSERT_TAIL(&nfs_ctx_of(req)->calls, call, link);
 	return call;
 }
@@ -198,6 +145,11 @@ call_done(struct weir_sunrpc_call *rpc, int rc, struct weir_xdr_dec *dec)
 	call->resent |= rpc->resent;
 	if (call->status == NFS3STAT_JUKEBOX && call_jukebox(call))
 		return;
+	if ((call->status == NFS3STAT_PERM || call->status == NFS3STAT_ACCES) &&
+			nfs_cred_again(call)) {
+		nfs_call_send(call);
+		return;
+	}
 	rc = rc < 0 ? call_errno(rc) : nfs_errno(call->status);
 	call->kept = false;
 	TAILQ_REMOVE(&nfs_ctx_of(req)->calls, call, link);
@@ -213,7 +165,7 @@ nfs_call_send(struct nfs_call *call)
 	struct weir_sunrpc_cred cred;
 	struct weir_xdr_enc *enc = NULL;
 
-	call_cred(call, &cred);
+	nfs_cred(call, &cred);
 	if (call->chan->client != NULL)
 		enc = weir_sunrpc_prepare(call->chan->client, &call->rpc, call->step->proc, &cred,
 				call_args_max(call->req));
@@ -232,6 +184,15 @@ nfs_call_again(struct nfs_call *call)
 	call->kept = true;
 	TAILQ_INSERT_TAIL(&nfs_ctx_of(call->req)->calls, call, link);
 	nfs_call_send(call);
+}
+
+bool WEIR_ON_WORKER
+nfs_call_grouped(struct nfs_call *call)
+{
+	if (!nfs_cred_again(call))
+		return false;
+	nfs_call_again(call);
+	return true;
 }
 
 static int WEIR_ON_WORKER

@@ -16,11 +16,11 @@ static const struct {
 	int error;
 	const char *name;
 } nfs_errors[] = {
-	{ 1, EPERM, "PERM" },
+	{ NFS3STAT_PERM, EPERM, "PERM" },
 	{ 2, ENOENT, "NOENT" },
 	{ 5, EIO, "IO" },
 	{ 6, ENXIO, "NXIO" },
-	{ 13, EACCES, "ACCES" },
+	{ NFS3STAT_ACCES, EACCES, "ACCES" },
 	{ 17, EEXIST, "EXIST" },
 	{ 18, EXDEV, "XDEV" },
 	{ 19, ENODEV, "NODEV" },

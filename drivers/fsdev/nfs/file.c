@@ -89,7 +89,7 @@ open_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struct weir_x
 	if ((res.access & NFS3_ACCESS_EXECUTE) != 0)
 		wanted &= ~NFS3_ACCESS_READ;
 	if ((res.access & wanted) != wanted)
-		return -EACCES;
+		return nfs_call_grouped(call) ? -EINPROGRESS : -EACCES;
 	nfs_file_opened(req, req->node);
 	return 0;
 }

@@ -130,7 +130,7 @@ made_readlink_result(
 }
 
 static const struct nfs_step made_readlink_step = { NFSPROC3_READLINK, made_fh_args,
-	made_readlink_result };
+	made_readlink_result, .found = true };
 
 /* Symbolic links are made for locks too: another one's target is another. */
 int WEIR_ON_WORKER

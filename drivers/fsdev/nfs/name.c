@@ -66,7 +66,7 @@ found_getattr_result(
 }
 
 static const struct nfs_step found_getattr_step = { NFSPROC3_GETATTR, found_fh_args,
-	found_getattr_result };
+	found_getattr_result, .found = true };
 
 /* Where an EXCLUSIVE create keeps its verifier (the times, as a rule) is for the server to know. */
 static void
@@ -99,7 +99,7 @@ found_setattr_result(
 }
 
 static const struct nfs_step found_setattr_step = { NFSPROC3_SETATTR, found_setattr_args,
-	found_setattr_result };
+	found_setattr_result, .found = true };
 
 static uint32_t
 found_access_bits(const struct weir_fsreq *req)
@@ -131,7 +131,7 @@ found_access_result(struct weir_fsreq *req, struct nfs_call *call, int rc, struc
 }
 
 static const struct nfs_step found_access_step = { NFSPROC3_ACCESS, found_access_args,
-	found_access_result };
+	found_access_result, .found = true };
 
 static void WEIR_ON_WORKER
 found_again(struct weir_fsreq *req)

@@ -30,6 +30,7 @@
 #define NFS_EXPORT_MAX     1024 /**< bytes of an export's path, MNTPATHLEN */
 #define NFS_MESSAGE_MAX    256
 #define NFS_SILLY_NAME_MAX 32
+#define NFS_NO_GROUP       UINT32_MAX
 
 enum nfs_squash {
 	NFS_SQUASH_NONE,
@@ -131,6 +132,7 @@ enum nfs_silly {
 struct nfs_node {
 	struct nfs3_fh fh; /**< what it is; never changes */
 	_Atomic uint8_t silly; /**< enum nfs_silly */
+	_Atomic uint32_t gid; /**< group, as guests were told last; NFS_NO_GROUP: not yet */
 	uint64_t fileid;
 	uint64_t fsid;
 	_Atomic uint32_t nb_open; /**< files of all guests */
@@ -152,6 +154,7 @@ struct nfs_node {
 struct nfs_file {
 	uint32_t uid, gid; /**< who opened it, squashed */
 	_Atomic uint32_t lost; /**< nfs_node.lost as its owner knows it */
+	_Atomic bool grouped; /**< whoever opened it may because of a group: see cred.c */
 	_Atomic uint64_t cookie_verifier;
 };
 
@@ -168,6 +171,7 @@ struct nfs_step {
 	 */
 	int (*result)(struct weir_fsreq *req, struct nfs_call *call, int rc,
 			struct weir_xdr_dec *dec);
+	bool found; /**< about an object that a name led to, of which the guest did not know */
 };
 
 /** A remote call, of the channel's pool. */
@@ -187,6 +191,7 @@ struct nfs_call {
 	bool delayed; /**< in the channel's list */
 	bool kept; /**< sent anew by its result function */
 	bool resent; /**< sent more than once, so the server may have carried it out before */
+	bool grouped; /**< sent with the groups that may help, so that asking again is of no use */
 };
 TAILQ_HEAD(nfs_calls, nfs_call);
 
@@ -213,6 +218,7 @@ struct nfs_ctx {
 	uint32_t nb_fences;
 	bool task; /**< nobody's request: a background task */
 	bool opening; /**< its node counts as open until it fails */
+	bool grouped; /**< the server denies it to those who are not in the group, see cred.c */
 	struct weir_node *target; /**< open file whose name is taken away, with a reference */
 	union {
 		struct nfs_found found;
@@ -329,9 +335,23 @@ int WEIR_ON_WORKER nfs_chan_poll(struct nfs_chan *chan);
 bool WEIR_ON_WORKER nfs_chan_arm(struct nfs_chan *chan);
 /** Ends what is delayed or waits: the channel stops. */
 void WEIR_ON_WORKER nfs_chan_cancel(struct nfs_chan *chan);
+/**
+ * From a result function: sends a call that was denied once more, as nfs_cred_again() has it.
+ * @return false: that is of no use.
+ */
+bool WEIR_ON_WORKER nfs_call_grouped(struct nfs_call *call);
+
+/* cred.c */
 /** Who the server shall think it is. */
 void nfs_cred_squash(const struct nfs_params *params, const struct weir_cred *cred, uint32_t *uid,
 		uint32_t *gid);
+/** The credential of a call that is about to be sent. */
+void WEIR_ON_WORKER nfs_cred(struct nfs_call *call, struct weir_sunrpc_cred *cred);
+/**
+ * A call was denied: from now on it, and what follows in its request or with its file, has the
+ * groups of what it is about. @return false: it had, or may not have them.
+ */
+bool WEIR_ON_WORKER nfs_cred_again(struct nfs_call *call);
 
 /* error.c */
 int nfs_errno(uint32_t status);

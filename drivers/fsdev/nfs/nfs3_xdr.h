@@ -54,6 +54,8 @@ enum nfs3_proc {
 /** nfsstat3, as far as one is treated in a way of its own; nfs_errno() knows them all. */
 enum nfs3_stat {
 	NFS3STAT_OK = 0,
+	NFS3STAT_PERM = 1,
+	NFS3STAT_ACCES = 13,
 	NFS3STAT_BAD_COOKIE = 10003,
 	NFS3STAT_TOOSMALL = 10005,
 	NFS3STAT_JUKEBOX = 10008,

@@ -115,6 +115,7 @@ node_init(struct weir_node *node, void *arg)
 	priv->fh = *init->fh;
 	priv->fileid = init->attr->fileid;
 	priv->fsid = init->attr->fsid;
+	atomic_store_explicit(&priv->gid, init->attr->gid, memory_order_relaxed);
 	return 0;
 }
 
@@ -184,6 +185,16 @@ rdev_encode(uint32_t major, uint32_t minor)
 	return (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xfff00) << 12;
 }
 
+/* It changes seldom, and all workers read what lies beside it. */
+static void
+node_told(const struct weir_node *node, uint32_t gid)
+{
+	struct nfs_node *priv = nfs_node_of(node);
+
+	if (atomic_load_explicit(&priv->gid, memory_order_relaxed) != gid)
+		atomic_store_explicit(&priv->gid, gid, memory_order_relaxed);
+}
+
 void
 nfs_attr(const struct nfs_fs *fs, const struct weir_node *node, const struct nfs3_attr *in,
 		struct weir_attr *out)
@@ -206,8 +217,11 @@ nfs_attr(const struct nfs_fs *fs, const struct weir_node *node, const struct nfs
 	};
 	if (in->type == NFS3_CHR || in->type == NFS3_BLK)
 		out->rdev = rdev_encode(in->major, in->minor);
+	if (node == NULL)
+		return;
+	node_told(node, in->gid);
 	/* The name that keeps it is nobody's. */
-	if (node != NULL && out->nlink > 0 && node->type == S_IFREG &&
+	if (out->nlink > 0 && node->type == S_IFREG &&
 			atomic_load(&nfs_node_of(node)->silly) == NFS_SILLY_DONE)
 		out->nlink--;
 }
