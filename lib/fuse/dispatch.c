@@ -374,7 +374,7 @@ fuse_check_header(struct weir_fuse_req *req, const struct fuse_in_header *head, 
 	return 0;
 }
 
-static int
+static inline int
 fuse_check_name(const struct weir_fuse_req *req, const char *name, size_t len)
 {
 	bool dots = (req->op->flags & FUSE_OP_DOTS) != 0 && req->sess->dots;
@@ -401,7 +401,7 @@ fuse_check_target(size_t len)
 }
 
 /* The names, at p, where left bytes are. Returns how many are theirs, or -errno. */
-static int WEIR_ON_WORKER
+static inline int WEIR_ON_WORKER
 fuse_take_names(struct weir_fuse_req *req, const char *p, size_t left)
 {
 	const char *names[2] = { NULL, NULL };
@@ -467,7 +467,7 @@ fuse_take_setxattr(struct weir_fuse_req *req, struct weir_iov *in, size_t left)
 }
 
 /* Copies n bytes into the request: nothing is read twice. -EAGAIN: there is no room now. */
-static int WEIR_ON_WORKER
+static inline int WEIR_ON_WORKER
 fuse_copy_args(struct weir_fuse_req *req, struct weir_iov *in, size_t n)
 {
 	if (n > sizeof(req->arg_inline) && rte_mempool_get(fuse_arg_pool, &req->arg) < 0) {

@@ -32,23 +32,27 @@ fuse_ended(struct weir_fuse_req *req)
 
 static void WEIR_ON_WORKER fuse_close_done(struct weir_fsreq *io, int res);
 
-/* Leaves the files of a request: file, if any, and newfile. The last user closes. */
-static void WEIR_ON_WORKER
-fuse_leave(struct weir_fuse_req *req, struct fuse_file *file)
+/* Leaves a file. True: as its last user, who closes it, and goes on in fuse_close_done(). */
+static inline bool WEIR_ON_WORKER
+fuse_leave_file(struct weir_fuse_req *req, struct fuse_file *file)
 {
 	struct weir_fuse_session *sess = req->sess;
 
-	if (file != NULL && fuse_file_put(sess, file)) {
-		req->state = FUSE_REQ_CLOSING;
-		req->file = file;
-		fuse_file_release(sess, file, &req->io,
-				weir_fsdev_channel_by(sess->dev, req->route), fuse_close_done);
-	} else if (unlikely((req->flags & FUSE_REQ_NEWFILE) != 0)) {
-		req->flags &= ~FUSE_REQ_NEWFILE;
-		fuse_leave(req, req->newfile);
-	} else {
-		fuse_ended(req);
-	}
+	if (!fuse_file_put(sess, file))
+		return false;
+	req->state = FUSE_REQ_CLOSING;
+	req->file = file;
+	fuse_file_release(sess, file, &req->io, weir_fsdev_channel_by(sess->dev, req->route),
+			fuse_close_done);
+	return true;
+}
+
+/* The same of newfile. */
+static bool WEIR_ON_WORKER
+fuse_leave_newfile(struct weir_fuse_req *req)
+{
+	req->flags &= ~FUSE_REQ_NEWFILE;
+	return fuse_leave_file(req, req->newfile);
 }
 
 static void WEIR_ON_WORKER
@@ -59,7 +63,9 @@ fuse_close_done(struct weir_fsreq *io, int res)
 	(void)res; /* close() has no error that a guest could act on: FLUSH told it before */
 	fuse_file_free(req->sess, req->file);
 	req->file = NULL;
-	fuse_leave(req, NULL);
+	if ((req->flags & FUSE_REQ_NEWFILE) != 0 && fuse_leave_newfile(req))
+		return;
+	fuse_ended(req);
 }
 
 static void WEIR_ON_WORKER
@@ -71,7 +77,11 @@ fuse_answered(struct weir_fuse_req *req)
 	req->state = FUSE_REQ_ANSWERED;
 	req->file = NULL;
 	fuse_req_drop(req);
-	fuse_leave(req, file);
+	if (file != NULL && fuse_leave_file(req, file))
+		return;
+	if (unlikely((req->flags & FUSE_REQ_NEWFILE) != 0) && fuse_leave_newfile(req))
+		return;
+	fuse_ended(req);
 }
 
 void WEIR_ON_WORKER
