@@ -491,6 +491,46 @@ file_without_a_name_lives_as_long_as_it_is_known(void **state)
 }
 
 static void
+labels_come_with_new_files(void **state)
+{
+	static const enum weir_fsop ops[] = { WEIR_FSOP_CREATE, WEIR_FSOP_TMPFILE, WEIR_FSOP_MKNOD,
+		WEIR_FSOP_MKDIR, WEIR_FSOP_SYMLINK };
+
+	assert_true(weir_fsdev_limits(fsc.dev)->security_ctx);
+	for (unsigned int i = 0; i < RTE_DIM(ops); i++) {
+		const char *name = i == 1 ? "unnamed" : "new";
+		struct fsc_call call = {
+			.req = { .op = ops[i], .node = root, .name = name, .newname = "to" },
+		};
+
+		call.req.in.create.mode = 0644;
+		call.req.in.create.label_name = "security.selinux";
+		call.req.in.create.label = "label";
+		call.req.in.create.label_len = 5;
+		if (i < 2)
+			call.req.file = calloc(1, weir_fsdev_file_size(fsc.dev));
+		assert_int_equal(fsc_run(&fsc, &call), 0);
+		memset(fsc.mem, 0, 10);
+		assert_int_equal(run_xattr(WEIR_FSOP_GETXATTR, call.req.out.entry.node,
+						 "security.selinux", 100, 0),
+				5);
+		assert_memory_equal(fsc.mem, "label\0", 6);
+		if (i < 2)
+			assert_int_equal(fsc_release(&fsc, WEIR_FSOP_RELEASE,
+							 call.req.out.entry.node, call.req.file),
+					0);
+		fsc_put(&fsc, call.req.out.entry.node);
+		if (i != 1)
+			assert_int_equal(fsc_remove(&fsc,
+							 ops[i] == WEIR_FSOP_MKDIR ?
+									 WEIR_FSOP_RMDIR :
+									 WEIR_FSOP_UNLINK,
+							 root, "new"),
+					0);
+	}
+}
+
+static void
 without_extended_attributes_there_are_none(void **state)
 {
 	struct fs_client first = fsc;
@@ -501,6 +541,7 @@ without_extended_attributes_there_are_none(void **state)
 	weir_role_assume_control();
 	fsc_open_session(&fsc, weir_fsdev_find("x"));
 	assert_false(weir_fsdev_limits(fsc.dev)->posix_acl);
+	assert_false(weir_fsdev_limits(fsc.dev)->security_ctx);
 	assert_int_equal(run_xattr(WEIR_FSOP_GETXATTR, weir_fsdev_root(fsc.dev), "user.a", 0,
 					 WEIR_FSREQ_SIZE),
 			-ENOSYS);
@@ -644,6 +685,7 @@ main(void)
 		BOTH(ranges_are_taken_copied_and_sought),
 		BOTH(attributes_beside_are_kept),
 		BOTH(file_without_a_name_lives_as_long_as_it_is_known),
+		BOTH(labels_come_with_new_files),
 		AT_HOME(without_extended_attributes_there_are_none),
 		BOTH(requests_detached_under_way_are_fenced_and_end),
 		cmocka_unit_test(nodes_faster_than_control_wait_for_the_table_to_grow),

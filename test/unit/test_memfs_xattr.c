@@ -106,6 +106,15 @@ list(uint32_t ino, bool trusted, uint32_t len)
 	return memfs_listxattr(fs, ino, trusted, &iov, len);
 }
 
+static int
+write_at(uint32_t ino, uint64_t off)
+{
+	struct weir_iov iov;
+
+	guest_iov(&iov, 1);
+	return memfs_write(fs, ino, off, 1, &iov);
+}
+
 static uint32_t
 make(uint32_t dir, const char *name, uint32_t mode, uint32_t umask)
 {
@@ -188,6 +197,60 @@ attributes_obey_flags_and_names(void **state)
 	assert_int_equal(set(ino, "user.aa", "z", 1, 0), 0);
 	assert_int_equal(get(ino, "user.a", 1), 1);
 	assert_int_equal(guest[0], 'x');
+}
+
+static const struct memfs_new labelled[] = {
+	{ .mode = S_IFREG | 0644, .label_name = "security.l", .label = "label", .label_len = 5 },
+	{ .mode = S_IFDIR | 0755, .label_name = "security.l", .label = "label", .label_len = 5 },
+	{ .mode = S_IFIFO | 0644, .label_name = "security.l", .label = "label", .label_len = 5 },
+	{ .mode = S_IFLNK | 0777,
+			.target = "to",
+			.label_name = "security.l",
+			.label = "label",
+			.label_len = 5 },
+};
+
+static void
+label_is_there_from_the_start(void **state)
+{
+	const uint64_t before = pages_free();
+	uint32_t ino;
+
+	for (unsigned int i = 0; i < RTE_DIM(labelled); i++) {
+		assert_int_equal(memfs_make(fs, MEMFS_ROOT, "a", &labelled[i], &ino), 0);
+		assert_int_equal(get(ino, "security.l", 100), 5);
+		assert_memory_equal(guest, "label\xee", 6);
+		assert_int_equal(S_ISDIR(labelled[i].mode) ? memfs_rmdir(fs, MEMFS_ROOT, "a") :
+							     memfs_unlink(fs, MEMFS_ROOT, "a"),
+				0);
+		assert_int_equal(pages_free(), before);
+	}
+	assert_int_equal(memfs_make_unnamed(fs, MEMFS_ROOT, &labelled[0], true, &ino), 0);
+	assert_int_equal(get(ino, "security.l", 100), 5);
+	memfs_put(fs, ino, 0);
+	assert_int_equal(pages_free(), before);
+}
+
+static void
+label_without_space_makes_no_file(void **state)
+{
+	uint32_t ino = make(MEMFS_ROOT, "full", S_IFREG | 0644, 0), other;
+	struct weir_statfs before, after;
+
+	/* One page is left, which is enough for a link's text and not for its label. */
+	for (uint64_t i = 0; pages_free() > 1; i++)
+		assert_int_equal(write_at(ino, i * MEMFS_PAGE_SIZE), 1);
+	assert_int_equal(memfs_make(fs, MEMFS_ROOT, "a", &labelled[3], &other), -ENOSPC);
+	assert_int_equal(pages_free(), 1);
+	assert_int_equal(set(ino, "user.last", "x", 1, 0), 0);
+	assert_int_equal(pages_free(), 0);
+	memfs_statfs(fs, &before);
+	for (unsigned int i = 0; i < RTE_DIM(labelled); i++)
+		assert_int_equal(memfs_make(fs, MEMFS_ROOT, "a", &labelled[i], &other), -ENOSPC);
+	assert_int_equal(memfs_make_unnamed(fs, MEMFS_ROOT, &labelled[0], true, &other), -ENOSPC);
+	assert_int_equal(memfs_lookup(fs, MEMFS_ROOT, "a", &other), -ENOENT);
+	memfs_statfs(fs, &after);
+	assert_int_equal(after.ffree, before.ffree);
 }
 
 static void
@@ -442,6 +505,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(attributes_are_set_read_listed_and_removed),
 		TEST(attributes_obey_flags_and_names),
+		TEST(label_is_there_from_the_start),
+		TEST(label_without_space_makes_no_file),
 		TEST(attributes_are_bounded_per_file),
 		TEST(attributes_without_space_stay_as_they_were),
 		TEST(attributes_changed_at_random_keep_their_values),

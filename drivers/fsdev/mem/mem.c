@@ -61,6 +61,7 @@ mem_create(struct weir_fsdev *dev, const void *params)
 		.atomic_o_trunc = true,
 		.handle_killpriv_v2 = true,
 		.posix_acl = p->enable_xattr,
+		.security_ctx = p->enable_xattr,
 		.posix_locks = p->locks,
 		.flock_locks = p->locks,
 	};

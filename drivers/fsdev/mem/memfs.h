@@ -49,6 +49,9 @@ struct memfs_new {
 	bool has_group;
 	uint32_t rdev;
 	const char *target; /* of a symbolic link, at most 4095 bytes */
+	const char *label_name; /* of an attribute that it has from the start; NULL: of none */
+	const void *label;
+	uint32_t label_len;
 };
 
 /* All return 0 or -errno, *ino untouched on error. Names are NUL-terminated. */

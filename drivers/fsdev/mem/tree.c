@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "inode.h"
+#include "xattr.h"
 
 /* Cookies are those of the entry before: after ".", after "..", after the first name. */
 #define COOKIE_DOT    1
@@ -243,6 +244,8 @@ inode_make(struct memfs *fs, uint32_t dir, const struct memfs_new *what, uint32_
 		rc = symlink_set(fs, inode, what->target);
 	else
 		rc = memfs_acl_inherit(fs, dir, ino, what->umask);
+	if (rc == 0 && what->label_name != NULL)
+		rc = memfs_xattr_put(fs, ino, what->label_name, what->label, what->label_len, 0);
 	if (rc < 0)
 		memfs_inode_release(fs, ino);
 	else

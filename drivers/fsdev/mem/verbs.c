@@ -110,6 +110,9 @@ mem_new(const struct weir_fsreq *req, uint32_t type)
 		.group = req->cred.group,
 		.has_group = req->cred.has_group,
 		.rdev = type == S_IFCHR || type == S_IFBLK ? req->in.create.rdev : 0,
+		.label_name = req->in.create.label_name,
+		.label = req->in.create.label,
+		.label_len = req->in.create.label_len,
 	};
 }
 
@@ -158,6 +161,9 @@ mem_symlink(struct mem_fsdev *mem, struct weir_fsreq *req)
 		.uid = req->cred.uid,
 		.gid = req->cred.gid,
 		.target = req->newname,
+		.label_name = req->in.create.label_name,
+		.label = req->in.create.label,
+		.label_len = req->in.create.label_len,
 	};
 	uint32_t ino;
 	int rc = memfs_make(mem->fs, mem_ino(req->node), req->name, &what, &ino);
