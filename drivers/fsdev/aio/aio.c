@@ -82,6 +82,8 @@ static const struct weir_param aio_params[] = {
 	WEIR_LOCK_PARAMS(aio_params),
 	WEIR_PARAM(aio_params, enable_xattr, WEIR_BOOL, .def = true,
 			.help = "let the guest have extended attributes"),
+	WEIR_PARAM(aio_params, security_label, WEIR_BOOL,
+			.help = "set the label that a guest's security module sends with a new file"),
 	WEIR_PARAM(aio_params, posix_acl, WEIR_ENUM, .choices = aio_acl_choices,
 			.help = "let the guest have POSIX ACLs: where the folder has them, or not, or "
 				"fail without"),
@@ -113,6 +115,20 @@ root_probe_handles(struct aio_fs *fs)
 	fs->mount_fd = -1;
 }
 
+/* Without its label a file of the guest would not be made at all: better to hear it now. */
+static int WEIR_ON_HELPER
+root_probe_labels(struct aio_fs *fs)
+{
+	int rc = aio_label_probe(fs->root_fd);
+
+	if (rc == -EPERM)
+		fs->refused = " takes no security.* attributes from weir, which security_label "
+			      "wants: see --keep-cap sys_admin";
+	else if (rc < 0)
+		fs->refused = " has no security.* attributes, which security_label wants";
+	return rc;
+}
+
 static int WEIR_ON_HELPER
 root_open(struct aio_fs *fs)
 {
@@ -120,6 +136,7 @@ root_open(struct aio_fs *fs)
 	struct statfs st;
 	struct statx sx;
 	unsigned int i;
+	int rc;
 
 	fs->root_fd = open(fs->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fs->root_fd < 0 || fstatfs(fs->root_fd, &st) < 0 ||
@@ -150,6 +167,9 @@ root_open(struct aio_fs *fs)
 		fs->refused = " has no ACLs, which posix_acl wants";
 		return -EOPNOTSUPP;
 	}
+	rc = fs->labels ? root_probe_labels(fs) : 0;
+	if (rc < 0)
+		return rc;
 	fs->uring = fs->local && fs->uring && aio_ring_probe();
 	return 0;
 }
@@ -309,6 +329,7 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		.posix_locks = params->locks,
 		.flock_locks = params->locks,
 		.submounts = params->announce_submounts,
+		.security_ctx = params->security_label,
 	};
 	struct aio_fs *fs;
 	char name[16];
@@ -317,6 +338,10 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 
 	if (params->posix_acl == AIO_ACL_ON && !params->enable_xattr) {
 		weir_fsdev_created(dev, -EINVAL, "posix_acl is nothing without enable_xattr");
+		return;
+	}
+	if (params->security_label && !params->enable_xattr) {
+		weir_fsdev_created(dev, -EINVAL, "security_label is nothing without enable_xattr");
 		return;
 	}
 	fs = calloc(1, sizeof(*fs));
@@ -337,6 +362,8 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	fs->uring = params->uring == AIO_URING_AUTO;
 	fs->handles = params->inode_file_handles;
 	fs->xattr = params->enable_xattr;
+	/* Where nothing is made, nothing is tried either. */
+	fs->labels = params->security_label && !weir_fsdev_common(dev)->readonly;
 	fs->acl = params->posix_acl;
 	fs->attr_valid_ns = weir_fsdev_attr_valid_ns(dev);
 	fs->entry_valid_ns = weir_fsdev_entry_valid_ns(dev);

@@ -63,6 +63,7 @@ struct aio_params {
 	uint32_t lock_wait_ms;
 	bool locks;
 	bool enable_xattr;
+	bool security_label;
 	uint32_t posix_acl;
 	bool enable_notifications;
 	bool announce_submounts;
@@ -125,6 +126,7 @@ struct aio_fs {
 	bool submounts; /**< the guest is told of them */
 	bool xattr;
 	bool posix_acl; /**< the folder has ACLs, and the guest may know */
+	bool labels; /**< new files have the labels that guests send with them */
 	uint32_t handles; /**< enum aio_handles */
 	uint32_t acl; /**< enum aio_acl */
 	uint64_t attr_valid_ns, entry_valid_ns;
@@ -486,12 +488,30 @@ aio_file_of(const struct weir_file *file)
 	return weir_file_priv(file);
 }
 
+/* label.c */
+
+/**
+ * Gives the file that the request has just made as its name in dirfd the label that it is to have,
+ * if it is to have one. The file is open as fd. Where it cannot have it, the name goes again.
+ * @return 0 or -errno.
+ */
+int WEIR_ON_HELPER aio_label_made(const struct weir_fsreq *req, int dirfd, int fd);
+/** As above for what is not open. */
+int WEIR_ON_HELPER aio_label_name(const struct weir_fsreq *req, int dirfd);
+/** Whether files in the folder can be given labels, tried with one without a name. 0 or -errno. */
+int WEIR_ON_HELPER aio_label_probe(int dirfd);
+
 /* xattr.c, range.c, ioctl.c */
 int WEIR_ON_WORKER aio_xattr(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_fallocate(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_lseek(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_copy_file_range(struct weir_channel *chan, struct weir_fsreq *req);
 int WEIR_ON_WORKER aio_ioctl(struct weir_channel *chan, struct weir_fsreq *req);
+/**
+ * Gives the calling thread, once, the working directory in which the name of a descriptor, see
+ * aio_fd_name(), leads to what it is open on, and no further. @return 0 or -errno.
+ */
+int WEIR_ON_HELPER aio_xattr_thread_init(void);
 /** Whether the file system of a path descriptor has POSIX ACLs. */
 bool WEIR_ON_HELPER aio_acl_probe(int fd);
 

@@ -174,6 +174,8 @@ make_run(struct aio_fs *fs, struct weir_fsreq *req)
 		goto drop_found;
 	rc = make_name(req, dir.fd);
 	if (rc == 0)
+		rc = aio_label_name(req, dir.fd);
+	if (rc == 0)
 		rc = aio_find(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
 	aio_ref_put_now(fs, &dir);
 drop_found:
@@ -261,6 +263,17 @@ create_excl(struct aio_fs *fs, struct weir_fsreq *req, int dirfd, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* What was made has its label before anything else is done with it; fd is closed where it has not. */
+static int WEIR_ON_HELPER
+create_label(const struct weir_fsreq *req, int dirfd, int fd)
+{
+	int rc = aio_label_made(req, dirfd, fd);
+
+	if (rc < 0)
+		close(fd);
+	return rc < 0 ? rc : fd;
+}
+
 static int WEIR_ON_HELPER
 create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 {
@@ -273,6 +286,8 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	aio_cred_umask(req->in.create.umask);
 	fd = create_excl(fs, req, dirfd, flags | O_CREAT | O_EXCL);
 	aio_cred_drop();
+	if (fd >= 0)
+		return create_label(req, dirfd, fd);
 	/* What another file system is mounted on exists. */
 	if (fd == -EXDEV)
 		fd = -EEXIST;
@@ -294,7 +309,7 @@ tmpfile_open(struct weir_fsreq *req, int dirfd)
 	aio_cred_umask(req->in.create.umask);
 	fd = aio_openat(dirfd, ".", (uint64_t)(flags | O_TMPFILE), req->in.create.mode & 07777, 0);
 	aio_cred_drop();
-	return fd;
+	return fd < 0 ? fd : create_label(req, dirfd, fd);
 }
 
 /*

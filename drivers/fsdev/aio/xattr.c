@@ -30,9 +30,8 @@
 static_assert(XATTR_SIZE_MAX <= AIO_BUF_MIN && XATTR_LIST_MAX <= AIO_BUF_MIN,
 		"a value, or a list, fits a buffer");
 
-/* Gives the calling thread a working directory of its own, once: /proc/self/fd. */
-static int WEIR_ON_HELPER
-xattr_thread_init(void)
+int WEIR_ON_HELPER
+aio_xattr_thread_init(void)
 {
 	static __thread bool ready;
 
@@ -50,7 +49,7 @@ aio_acl_probe(int fd)
 	char path[16];
 
 	aio_fd_name(fd, path);
-	return xattr_thread_init() == 0 &&
+	return aio_xattr_thread_init() == 0 &&
 			(getxattr(path, ACL_ACCESS, NULL, 0) >= 0 || errno == ENODATA);
 }
 
@@ -171,7 +170,7 @@ xattr_run(struct aio_fs *fs, struct weir_fsreq *req)
 	char path[16];
 	int rc;
 
-	rc = xattr_thread_init();
+	rc = aio_xattr_thread_init();
 	if (rc < 0)
 		return rc;
 	rc = aio_node_open(fs, req->node, &ref);
