@@ -137,7 +137,7 @@ struct weir_cred {
 	uint32_t uid, gid, pid;
 	uint32_t group; /**< has_group: one more that the caller is in, that of the directory */
 	bool has_group; /**< only what makes a name has one */
-	bool mapped; /**< by its device: what groups it may be in is not for the file's to tell */
+	bool mapped; /**< by the device: the group of a file need not be one of the guest's */
 };
 
 /**
@@ -201,6 +201,11 @@ struct weir_dirent {
  * set-id bits and file capabilities fall, as when one without CAP_FSETID does it.
  */
 #define WEIR_FSREQ_KILLPRIV (1u << 4)
+/**
+ * FSYNC: for all files that a guest has open. An error that a file's owner is told of once is not
+ * used up by it.
+ */
+#define WEIR_FSREQ_SYNCFS (1u << 5)
 
 /** SETXATTR, in.io.flags, beside XATTR_CREATE and XATTR_REPLACE: the set-group-id bit falls. */
 #define WEIR_XATTR_KILL_SGID (1u << 31)

@@ -116,13 +116,6 @@ fuse_fsyncdir(struct weir_fuse_req *req, const void *arg)
 	return fuse_sync(req, arg, WEIR_FSOP_FSYNCDIR);
 }
 
-int WEIR_ON_WORKER
-fuse_syncfs(struct weir_fuse_req *req, const void *arg)
-{
-	(void)arg;
-	return fuse_start_io(req, WEIR_FSOP_SYNCFS);
-}
-
 /* Regular files are always ready, and guests open no others here. They say so themselves from now on. */
 int WEIR_ON_WORKER
 fuse_poll(struct weir_fuse_req *req, const void *arg)

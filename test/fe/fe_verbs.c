@@ -454,6 +454,20 @@ fe_flush(struct fe_queue *q, uint64_t nodeid, uint64_t fh)
 }
 
 int
+fe_syncfs(struct fe_queue *q)
+{
+	struct fuse_syncfs_in in = { 0 };
+
+	return verb_call(q,
+			&(struct verb){
+					.opcode = FUSE_SYNCFS,
+					.nodeid = FE_ROOT,
+					.arg = &in,
+					.arg_len = sizeof(in),
+			});
+}
+
+int
 fe_fsync(struct fe_queue *q, uint64_t nodeid, uint64_t fh, uint32_t flags)
 {
 	return verb_fsync(q, FUSE_FSYNC, nodeid, fh, flags);

@@ -51,6 +51,7 @@ int fe_create(struct fe_queue *q, uint64_t parent, const char *name, uint32_t fl
 int fe_open(struct fe_queue *q, uint64_t nodeid, uint32_t flags, uint64_t *fh);
 int fe_release(struct fe_queue *q, uint64_t nodeid, uint64_t fh);
 int fe_flush(struct fe_queue *q, uint64_t nodeid, uint64_t fh);
+int fe_syncfs(struct fe_queue *q);
 int fe_fsync(struct fe_queue *q, uint64_t nodeid, uint64_t fh, uint32_t flags);
 int
 fe_read(struct fe_queue *q, uint64_t nodeid, uint64_t fh, void *buf, uint32_t len, uint64_t off);

@@ -146,6 +146,13 @@ shell_fsync(struct shell *sh, char **args)
 	return file == NULL ? -EBADF : fe_fsync(sh->q, file->nodeid, file->fh, 0);
 }
 
+static int
+shell_syncfs(struct shell *sh, char **args)
+{
+	(void)args;
+	return fe_syncfs(sh->q);
+}
+
 /* One that closes the file, perhaps with an owner of locks. */
 static int
 shell_flush(struct shell *sh, char **args)
@@ -471,6 +478,7 @@ static const struct {
 	{ "write", 4, shell_write }, /* FILE OFFSET BYTES LETTER */
 	{ "read", 3, shell_read }, /* FILE OFFSET BYTES */
 	{ "fsync", 1, shell_fsync },
+	{ "syncfs", 0, shell_syncfs },
 	{ "flush", 1, shell_flush }, /* FILE [OWNER] */
 	{ "lock", 5, shell_lock }, /* FILE TYPE START END OWNER */
 	{ "getlk", 5, shell_getlk },

@@ -17,7 +17,7 @@ from weirtest import SLOW, Fe, RpcClient, RpcError, fe, wait_until
 
 O_RDWR, O_CREAT, O_EXCL, O_TRUNC = os.O_RDWR, os.O_CREAT, os.O_EXCL, os.O_TRUNC
 
-EACCES, EBUSY, EEXIST, ENODEV, EHOSTUNREACH = 13, 16, 17, 19, 113
+EIO, EACCES, EBUSY, EEXIST, ENODEV, EHOSTUNREACH = 5, 13, 16, 17, 19, 113
 INVALID_PARAMS = -32602
 
 
@@ -262,6 +262,35 @@ def test_report_tells_of_a_server_that_went_away(exported, server):
     assert told['reconnects'] >= 1
     # It may have been accepted before the server was ready, and dropped again.
     assert told['retransmissions'] == procedure(exported, 'WRITE')['retransmissions'] >= 1
+
+
+def test_syncfs_stores_what_is_open_and_keeps_errors_for_its_owner(exported, server):
+    def nb_commits():
+        return procedure(exported, 'COMMIT')['calls']
+
+    with Shell(exported.socket_of('d0')) as guest:
+        assert guest.do('syncfs') == 0
+        for file in range(3):
+            guest.must('create', f'file{file}', O_RDWR)
+        for file in range(2):
+            guest.must('write', file, 0, 1000, 'a')
+        assert guest.do('syncfs') == 0
+        assert nb_commits() == 2
+        # Nothing is left to be stored.
+        assert guest.do('syncfs') == 0
+        for file in range(3):
+            close(guest, file)
+        assert nb_commits() == 2
+        guest.must('open', 'file0', O_RDWR)
+        guest.must('write', 0, 0, 1000, 'b')
+        server.kill()
+        # It tells its lives apart by the second in which they began.
+        time.sleep(1)
+        server.start()
+        assert guest.do('syncfs') == -EIO
+        assert guest.do('fsync', 0) == -EIO
+        assert guest.do('syncfs') == guest.do('fsync', 0) == 0
+        close(guest, 0)
 
 
 def test_members_of_a_group_use_what_is_the_groups(exported, server):

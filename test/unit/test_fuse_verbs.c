@@ -675,6 +675,7 @@ verbs_that_a_driver_has_not_are_not_implemented(void **state)
 
 	for (unsigned int op = WEIR_FSOP_TMPFILE; op < WEIR_NB_FSOPS; op++)
 		fake_without(op);
+	fake_without(WEIR_FSOP_FSYNC);
 	ioctl.in.fh = lock.fh;
 	assert_int_equal(get_xattr(file, 0, body, 8), -ENOSYS);
 	assert_int_equal(get_xattr(file, 100, body, 100), -ENOSYS);

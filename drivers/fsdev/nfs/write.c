@@ -101,6 +101,8 @@ sync_reply(struct weir_fsreq *req)
 
 	if (req->file == NULL)
 		return 0;
+	if ((req->flags & WEIR_FSREQ_SYNCFS) != 0)
+		return atomic_load(&nfs_file_of(req->file)->lost) == lost ? 0 : -EIO;
 	return atomic_exchange(&nfs_file_of(req->file)->lost, lost) == lost ? 0 : -EIO;
 }
 
