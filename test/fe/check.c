@@ -103,12 +103,14 @@ cmd_check(struct cli *cli)
 		check_name_cases,
 		check_attr_cases,
 		check_queue_cases,
+		check_label_cases,
 	};
 	struct check check = { .cli = cli };
 	unsigned int passed = 0, failed = 0;
 	struct fe_fs fs;
 	size_t i;
 
+	cli->fe.labels = true;
 	if (cli_mount(cli, &fs) < 0)
 		return 1;
 	check.fs = &fs;

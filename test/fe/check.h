@@ -32,6 +32,7 @@ extern const struct check_case check_data_cases[];
 extern const struct check_case check_name_cases[];
 extern const struct check_case check_attr_cases[];
 extern const struct check_case check_queue_cases[];
+extern const struct check_case check_label_cases[];
 
 /** Records a failure. @return -1. */
 int check_fail(struct check *check, const char *file, int line, const char *what, long got);

@@ -44,6 +44,7 @@ struct fe_opts {
 	bool keep_tables; /**< only fe_req_submit() writes indirect tables: it may reuse them */
 	bool lend_data; /**< requests have no data buffer before fe_req_lend() */
 	bool fit_queues; /**< leave out queues that the device lacks: skip_queues grows */
+	bool labels; /**< offer FUSE_SECURITY_CTX, as a guest with a security module */
 };
 
 /** Options as a usual guest has them. */

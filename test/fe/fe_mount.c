@@ -232,6 +232,7 @@ fe_fs_init(struct fe_fs *fs)
 	in->minor = FUSE_KERNEL_MINOR_VERSION;
 	in->max_readahead = 128 << 10;
 	in->flags = fs->init_flags;
+	in->flags2 = fs->opts.labels ? FUSE_SECURITY_CTX >> 32 : 0;
 	req->res_room = sizeof(fs->init);
 	rc = fe_req_call(req);
 	if (rc == 0) {
@@ -239,6 +240,8 @@ fe_fs_init(struct fe_fs *fs)
 		if (fs->init.flags & ~fs->init_flags)
 			fe_fault(fs, "INIT: flags %#x were not offered",
 					fs->init.flags & ~fs->init_flags);
+		if (fs->init.flags2 & FUSE_SECURITY_CTX >> 32 && !fs->opts.labels)
+			fe_fault(fs, "INIT: FUSE_SECURITY_CTX was not offered");
 	}
 	if (req->done)
 		fe_req_put(req);

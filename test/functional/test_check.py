@@ -2,6 +2,8 @@
 # Copyright (c) 2026 the weir authors
 """The front end's own suite of file system semantics, on every backend that keeps files."""
 
+import os
+
 import pytest
 
 from weirtest import Fe, fe, wait_until
@@ -55,6 +57,19 @@ def test_aio_behaves_with_any_driver(served, tmpfs_folder, variant):
 def test_aio_behaves_with_what_a_container_leaves_it(served, folder, params):
     served.rpc('fsdev_aio_create', name='aio0', root_path=folder, **params)
     check(served, 'aio0', '--entries', '1000')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='labels take CAP_SYS_ADMIN')
+@pytest.mark.parametrize('backend', ['mem', 'folder', 'tmpfs_folder'])
+def test_labels_come_with_new_files(weir_factory, request, backend):
+    weir = weir_factory('--keep-cap', 'sys_admin')
+    weir.start_transport()
+    if backend == 'mem':
+        weir.rpc('fsdev_mem_create', name='fs0')
+    else:
+        weir.rpc('fsdev_aio_create', name='fs0', root_path=request.getfixturevalue(backend),
+                 security_label=True)
+    check(weir, 'fs0', '--only', 'label-comes-with-new-files')
 
 
 def test_aio_out_of_descriptors_says_so_and_recovers(served, folder):
