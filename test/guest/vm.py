@@ -69,15 +69,18 @@ class Guest:
     forward: pairs of a TCP port of 127.0.0.1 and the port of the guest that answers there, once the
     guest has called forward_up (lib.sh).
     nodes: the CPUs of each NUMA node, as "0-1"; the memory is divided evenly.
+    append: more of the kernel's command line.
     """
 
-    def __init__(self, out, devices, meta=kernel.STOCK, cpus=1, mem_mb=768, forward=(), nodes=()):
+    def __init__(self, out, devices, meta=kernel.STOCK, cpus=1, mem_mb=768, forward=(), nodes=(),
+                 append=''):
         self.out = out
         self.devices = devices
         self.cpus = cpus
         self.mem_mb = mem_mb
         self.forward = forward
         self.nodes = nodes
+        self.append = append
         self.boot = kernel.prepare(meta)
         if self.boot is None:
             raise GuestError(f'there is no {meta}')
@@ -107,7 +110,8 @@ class Guest:
             '-machine', 'q35,accel=tcg,usb=off', '-cpu', CPU,
             '-smp', str(self.cpus), '-m', f'{self.mem_mb}M', *self.memory(),
             '-kernel', f'{self.boot}/vmlinuz', '-initrd', f'{self.boot}/initrd.gz',
-            '-append', f'{CMDLINE} weir_kernel={self.boot}', '-serial', f'file:{self.console}',
+            '-append', f'{CMDLINE} {self.append} weir_kernel={self.boot}',
+            '-serial', f'file:{self.console}',
             '-qmp', f'unix:{self.out}/qmp,server=on,wait=off', '-device', 'virtio-rng-pci',
             '-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap',
             '-device', 'virtio-9p-pci,fsdev=host,mount_tag=host',
