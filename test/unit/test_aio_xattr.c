@@ -216,6 +216,30 @@ xattr_of_links_and_special_files_is_their_own(void **state)
 	unlink(target);
 }
 
+/* As Linux does for who has not CAP_SYS_ADMIN. */
+static void
+xattr_that_is_trusted_is_listed_to_root_alone(void **state)
+{
+	const struct weir_cred was = fsc.cred;
+	struct weir_node *node;
+
+	if (geteuid() != 0)
+		skip();
+	node = file_made("f");
+	assert_int_equal(setxattr(host("f"), "trusted.w", "v", 1, 0), 0);
+	assert_int_equal(setxattr(host("f"), "user.a", "v", 1, 0), 0);
+	fsc.cred.uid = 0;
+	assert_int_equal(xattr_list(node, 100), 17);
+	fsc.cred.uid = 1000;
+	assert_int_equal(xattr_list(node, 7), xattr_list(node, 0));
+	xattr_list(node, 100);
+	assert_non_null(memmem(fsc.mem, 100, "user.a", 7));
+	assert_null(memmem(fsc.mem, 100, "trusted", 7));
+	fsc.cred = was;
+	fsc_put(&fsc, node);
+	unlink(host("f"));
+}
+
 /* struct posix_acl_xattr_header and entries, little-endian: rwx for the user with id 1234. */
 struct acl_entry {
 	uint16_t tag, perm;
@@ -317,6 +341,7 @@ static const struct CMUnitTest xattr_tests[] = {
 	cmocka_unit_test(xattr_of_a_directory_and_the_root),
 	cmocka_unit_test(xattr_of_64_kib_is_one_value),
 	cmocka_unit_test(xattr_of_links_and_special_files_is_their_own),
+	cmocka_unit_test(xattr_that_is_trusted_is_listed_to_root_alone),
 	cmocka_unit_test(acl_is_kept_and_shows_in_the_mode),
 	cmocka_unit_test(acl_of_a_directory_is_inherited),
 	cmocka_unit_test(acl_by_who_is_not_of_the_group_takes_the_setgid_bit),

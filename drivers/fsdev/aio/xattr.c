@@ -26,6 +26,7 @@
 
 #define ACL_ACCESS  "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
+#define TRUSTED     "trusted."
 
 static_assert(XATTR_SIZE_MAX <= AIO_BUF_MIN && XATTR_LIST_MAX <= AIO_BUF_MIN,
 		"a value, or a list, fits a buffer");
@@ -67,15 +68,22 @@ xattr_name_in(const struct aio_fs *fs, const struct weir_fsreq *req)
 	return xattr_is_hidden(fs, req->name) ? NULL : req->name;
 }
 
+/* Linux lists these to who has CAP_SYS_ADMIN, which requests do not tell. */
+static bool
+xattr_is_listed(const char *name, uint32_t uid)
+{
+	return uid == 0 || strncmp(name, TRUSTED, strlen(TRUSTED)) != 0;
+}
+
 /* Makes the host's list of names, n bytes, the guest's. @return its bytes. */
 static size_t
-xattr_names_out(const struct aio_fs *fs, char *list, size_t n)
+xattr_names_out(const struct aio_fs *fs, uint32_t uid, char *list, size_t n)
 {
 	size_t from, to = 0, len;
 
 	for (from = 0; from < n; from += len) {
 		len = strnlen(list + from, n - from - 1) + 1;
-		if (xattr_is_hidden(fs, list + from))
+		if (xattr_is_hidden(fs, list + from) || !xattr_is_listed(list + from, uid))
 			continue;
 		memmove(list + to, list + from, len);
 		to += len;
@@ -113,7 +121,7 @@ xattr_list(const struct aio_fs *fs, const struct weir_fsreq *req, const char *pa
 	n = listxattr(path, buf, XATTR_LIST_MAX);
 	if (n < 0)
 		return -errno;
-	n = (ssize_t)xattr_names_out(fs, buf, (size_t)n);
+	n = (ssize_t)xattr_names_out(fs, req->cred.uid, buf, (size_t)n);
 	if ((req->flags & WEIR_FSREQ_SIZE) == 0 && (size_t)n > xattr_room(req))
 		return -ERANGE;
 	return (int)n;
