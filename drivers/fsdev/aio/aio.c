@@ -84,6 +84,9 @@ static const struct weir_param aio_params[] = {
 			.help = "let the guest have extended attributes"),
 	WEIR_PARAM(aio_params, security_label, WEIR_BOOL,
 			.help = "set the label that a guest's security module sends with a new file"),
+	WEIR_PARAM(aio_params, xattrmap, WEIR_STR,
+			.help = "rules for names of extended attributes, in the language of "
+				"virtiofsd's --xattrmap"),
 	WEIR_PARAM(aio_params, posix_acl, WEIR_ENUM, .choices = aio_acl_choices,
 			.help = "let the guest have POSIX ACLs: where the folder has them, or not, or "
 				"fail without"),
@@ -119,7 +122,7 @@ root_probe_handles(struct aio_fs *fs)
 static int WEIR_ON_HELPER
 root_probe_labels(struct aio_fs *fs)
 {
-	int rc = aio_label_probe(fs->root_fd);
+	int rc = aio_label_probe(fs, fs->root_fd);
 
 	if (rc == -EPERM)
 		fs->refused = " takes no security.* attributes from weir, which security_label "
@@ -162,7 +165,8 @@ root_open(struct aio_fs *fs)
 	if (handles && fs->handles == AIO_HANDLES_AUTO &&
 			(fs->in_memory || !weir_sandbox_has_landlock()))
 		root_probe_handles(fs);
-	fs->posix_acl = fs->xattr && fs->acl != AIO_ACL_OFF && aio_acl_probe(fs->root_fd);
+	fs->posix_acl = fs->xattr && fs->acl != AIO_ACL_OFF && aio_acl_names_are_kept(fs) &&
+			aio_acl_probe(fs->root_fd);
 	if (fs->acl == AIO_ACL_ON && !fs->posix_acl) {
 		fs->refused = " has no ACLs, which posix_acl wants";
 		return -EOPNOTSUPP;
@@ -203,6 +207,7 @@ fs_free(struct aio_fs *fs)
 	for (i = 0; i < AIO_DIR_LOCKS; i++)
 		pthread_mutex_destroy(&fs->dir_lock[i]);
 	free(fs->cache);
+	free(fs->xattrmap);
 	free(fs->root_path);
 	free(fs);
 }
@@ -316,11 +321,54 @@ proc_open(void)
 	return aio_proc_fd < 0 ? -errno : 0;
 }
 
+/* Why no folder can be served with these parameters; NULL: some can. */
+static const char *
+params_contradiction(const struct aio_params *params)
+{
+	if (params->enable_xattr)
+		return NULL;
+	if (params->posix_acl == AIO_ACL_ON)
+		return "posix_acl is nothing without enable_xattr";
+	if (params->security_label)
+		return "security_label is nothing without enable_xattr";
+	return params->xattrmap[0] != '\0' ? "xattrmap is nothing without enable_xattr" : NULL;
+}
+
+/* Where a map renames file capabilities, the host knows nothing of them: the guest takes them away. */
+static int WEIR_ON_CONTROL
+fs_map_xattrs(struct aio_fs *fs, const struct aio_params *params, bool *killpriv)
+{
+	char error[256], name[XATTR_NAME_MAX + 1];
+	int rc;
+
+	if (params->xattrmap[0] == '\0')
+		return 0;
+	rc = aio_xattrmap_parse(params->xattrmap, error, sizeof(error), &fs->xattrmap);
+	if (rc == 0 && params->posix_acl == AIO_ACL_ON && !aio_acl_names_are_kept(fs)) {
+		snprintf(error, sizeof(error),
+				"posix_acl=on wants an xattrmap that leaves the names of ACLs alone");
+		rc = -EINVAL;
+	}
+	if (rc == 0 && params->security_label &&
+			aio_xattrmap_in(fs->xattrmap, AIO_LABEL_NAME, name) < 0) {
+		snprintf(error, sizeof(error),
+				"security_label wants an xattrmap that lets the guest have " AIO_LABEL_NAME);
+		rc = -EINVAL;
+	}
+	if (rc < 0) {
+		weir_fsdev_created(fs->dev, rc, "%s", error);
+		return rc;
+	}
+	*killpriv = !aio_xattrmap_moves(fs->xattrmap, "security.capability");
+	return 0;
+}
+
 static void WEIR_ON_CONTROL
 aio_fs_create(struct weir_fsdev *dev, const void *args)
 {
 	const struct aio_params *params = args;
-	const struct weir_fsdev_limits limits = {
+	const char *contradiction = params_contradiction(params);
+	struct weir_fsdev_limits limits = {
 		.max_write = params->max_write,
 		.max_readahead = params->max_readahead,
 		.parallel_dirops = true,
@@ -336,12 +384,8 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 	unsigned int i;
 	int rc;
 
-	if (params->posix_acl == AIO_ACL_ON && !params->enable_xattr) {
-		weir_fsdev_created(dev, -EINVAL, "posix_acl is nothing without enable_xattr");
-		return;
-	}
-	if (params->security_label && !params->enable_xattr) {
-		weir_fsdev_created(dev, -EINVAL, "security_label is nothing without enable_xattr");
+	if (contradiction != NULL) {
+		weir_fsdev_created(dev, -EINVAL, "%s", contradiction);
 		return;
 	}
 	fs = calloc(1, sizeof(*fs));
@@ -356,6 +400,11 @@ aio_fs_create(struct weir_fsdev *dev, const void *args)
 		return;
 	}
 	fs->dev = dev;
+	if (fs_map_xattrs(fs, params, &limits.handle_killpriv_v2) < 0) {
+		free(fs->xattrmap);
+		free(fs);
+		return;
+	}
 	fs->root_fd = fs->mount_fd = fs->mounts.watch.fd = -1;
 	fs->skip_rw = params->skip_rw;
 	fs->submounts = params->announce_submounts;

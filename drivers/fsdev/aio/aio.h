@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <limits.h>
+#include <linux/limits.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <sys/queue.h>
@@ -32,6 +33,8 @@
 #define AIO_RING_ENTRIES 256 /**< io_uring requests under way on a channel */
 #define AIO_DIR_LOCKS    64
 #define AIO_MAX_HELPERS  64
+#define AIO_XATTRMAP_MAX 4096 /**< bytes of the text of an xattrmap */
+#define AIO_XATTR_RULES  64
 #define AIO_QUICK_BLOCKS 2048 /**< of 512 bytes: what memory frees in no time */
 
 enum aio_uring {
@@ -64,6 +67,7 @@ struct aio_params {
 	bool locks;
 	bool enable_xattr;
 	bool security_label;
+	char xattrmap[AIO_XATTRMAP_MAX];
 	uint32_t posix_acl;
 	bool enable_notifications;
 	bool announce_submounts;
@@ -125,6 +129,7 @@ struct aio_fs {
 	bool skip_rw;
 	bool submounts; /**< the guest is told of them */
 	bool xattr;
+	struct aio_xattrmap *xattrmap; /**< NULL: names are the same on both sides */
 	bool posix_acl; /**< the folder has ACLs, and the guest may know */
 	bool labels; /**< new files have the labels that guests send with them */
 	uint32_t handles; /**< enum aio_handles */
@@ -490,16 +495,20 @@ aio_file_of(const struct weir_file *file)
 
 /* label.c */
 
+/** What most guests' security module calls its labels; the host's, if it is the same, checks them. */
+#define AIO_LABEL_NAME "security.selinux"
+
 /**
  * Gives the file that the request has just made as its name in dirfd the label that it is to have,
  * if it is to have one. The file is open as fd. Where it cannot have it, the name goes again.
  * @return 0 or -errno.
  */
-int WEIR_ON_HELPER aio_label_made(const struct weir_fsreq *req, int dirfd, int fd);
+int WEIR_ON_HELPER aio_label_made(
+		const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd, int fd);
 /** As above for what is not open. */
-int WEIR_ON_HELPER aio_label_name(const struct weir_fsreq *req, int dirfd);
+int WEIR_ON_HELPER aio_label_name(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd);
 /** Whether files in the folder can be given labels, tried with one without a name. 0 or -errno. */
-int WEIR_ON_HELPER aio_label_probe(int dirfd);
+int WEIR_ON_HELPER aio_label_probe(const struct aio_fs *fs, int dirfd);
 
 /* xattr.c, range.c, ioctl.c */
 int WEIR_ON_WORKER aio_xattr(struct weir_channel *chan, struct weir_fsreq *req);
@@ -512,8 +521,51 @@ int WEIR_ON_WORKER aio_ioctl(struct weir_channel *chan, struct weir_fsreq *req);
  * aio_fd_name(), leads to what it is open on, and no further. @return 0 or -errno.
  */
 int WEIR_ON_HELPER aio_xattr_thread_init(void);
+/**
+ * What the host calls the attribute that a guest calls name.
+ * @return 0; -EPERM, -EOPNOTSUPP: the guest cannot have it; -ERANGE: the host's name is too long.
+ */
+int aio_xattr_name_in(const struct aio_fs *fs, const char *name, char host[XATTR_NAME_MAX + 1]);
 /** Whether the file system of a path descriptor has POSIX ACLs. */
 bool WEIR_ON_HELPER aio_acl_probe(int fd);
+/** Whether a map of names, if there is one, leaves those of ACLs as they are. */
+bool aio_acl_names_are_kept(const struct aio_fs *fs);
+
+/* xattrmap.c */
+
+enum aio_xattr_rule_type {
+	AIO_XATTR_PREFIX,
+	AIO_XATTR_OK,
+	AIO_XATTR_BAD,
+	AIO_XATTR_UNSUPPORTED,
+};
+
+struct aio_xattr_rule {
+	enum aio_xattr_rule_type type;
+	bool client, server;
+	char key[XATTR_NAME_MAX + 1];
+	char prepend[XATTR_NAME_MAX + 1];
+};
+
+struct aio_xattrmap {
+	unsigned int nb;
+	struct aio_xattr_rule rules[AIO_XATTR_RULES];
+};
+
+/**
+ * Reads rules as virtiofsd's --xattrmap has them. The caller frees what is put out.
+ * @return 0; -EINVAL, -ENOMEM, with a text in error.
+ */
+int aio_xattrmap_parse(const char *text, char *error, size_t error_size, struct aio_xattrmap **out);
+/** As aio_xattr_name_in(), by the rules alone. Any thread. */
+int
+aio_xattrmap_in(const struct aio_xattrmap *map, const char *name, char host[XATTR_NAME_MAX + 1]);
+/** What the guest calls the attribute that the host calls name: a part of it; NULL: hidden. */
+const char *aio_xattrmap_out(const struct aio_xattrmap *map, const char *name);
+/** Whether an attribute has the same name on both sides, and both may have it. */
+bool aio_xattrmap_leaves(const struct aio_xattrmap *map, const char *name);
+/** Whether what the guest calls name is kept under another. */
+bool aio_xattrmap_moves(const struct aio_xattrmap *map, const char *name);
 
 /* lock.c */
 int WEIR_ON_CONTROL aio_locks_start(struct aio_fs *fs, const struct aio_params *params);

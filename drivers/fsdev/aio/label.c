@@ -20,21 +20,23 @@
 
 #include "aio.h"
 
-/* What most guests' security module is, and what the host's, if it is that too, checks by itself. */
-#define LABEL_PROBE_NAME "security.selinux"
-#define LABEL_MAX        4096
+#define LABEL_MAX 4096
 
 static int WEIR_ON_HELPER
-label_set(int fd, const char *name, const void *label, size_t len)
+label_set(const struct aio_fs *fs, int fd, const struct weir_fsreq *req)
 {
-	char path[16];
+	char path[16], name[XATTR_NAME_MAX + 1];
 	int rc;
 
 	rc = aio_xattr_thread_init();
+	if (rc == 0)
+		rc = aio_xattr_name_in(fs, req->in.create.label_name, name);
 	if (rc < 0)
 		return rc;
 	aio_fd_name(fd, path);
-	return setxattr(path, name, label, len, 0) < 0 ? -errno : 0;
+	return setxattr(path, name, req->in.create.label, req->in.create.label_len, 0) < 0 ?
+			-errno :
+			0;
 }
 
 /* Only while the name is that of fd: another file that has it by now stays. */
@@ -50,14 +52,13 @@ label_undo(int dirfd, const char *name, int fd)
 }
 
 int WEIR_ON_HELPER
-aio_label_made(const struct weir_fsreq *req, int dirfd, int fd)
+aio_label_made(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd, int fd)
 {
 	int rc;
 
 	if (req->in.create.label_name == NULL)
 		return 0;
-	rc = label_set(fd, req->in.create.label_name, req->in.create.label,
-			req->in.create.label_len);
+	rc = label_set(fs, fd, req);
 	if (rc < 0 && req->op != WEIR_FSOP_TMPFILE)
 		label_undo(dirfd, req->name, fd);
 	return rc;
@@ -79,7 +80,7 @@ label_type(const struct weir_fsreq *req)
 }
 
 int WEIR_ON_HELPER
-aio_label_name(const struct weir_fsreq *req, int dirfd)
+aio_label_name(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd)
 {
 	struct stat st;
 	int fd, rc;
@@ -94,25 +95,28 @@ aio_label_name(const struct weir_fsreq *req, int dirfd)
 	else if ((st.st_mode & S_IFMT) != label_type(req))
 		rc = -ENOENT;
 	else
-		rc = aio_label_made(req, dirfd, fd);
+		rc = aio_label_made(fs, req, dirfd, fd);
 	close(fd);
 	return rc;
 }
 
 int WEIR_ON_HELPER
-aio_label_probe(int dirfd)
+aio_label_probe(const struct aio_fs *fs, int dirfd)
 {
-	char label[LABEL_MAX] = "weir";
+	char label[LABEL_MAX] = "weir", name[XATTR_NAME_MAX + 1];
 	ssize_t n;
 	int fd, rc;
 
+	rc = aio_xattr_name_in(fs, AIO_LABEL_NAME, name);
+	if (rc < 0)
+		return rc;
 	/* Where no file without a name can be made, or none at all, requests will tell. */
 	fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return 0;
 	/* A host that knows labels takes none that it does not know: it gets its own back. */
-	n = fgetxattr(fd, LABEL_PROBE_NAME, label, sizeof(label));
-	rc = fsetxattr(fd, LABEL_PROBE_NAME, label, n > 0 ? (size_t)n : sizeof("weir"), 0);
+	n = fgetxattr(fd, name, label, sizeof(label));
+	rc = fsetxattr(fd, name, label, n > 0 ? (size_t)n : sizeof("weir"), 0);
 	rc = rc < 0 ? -errno : 0;
 	close(fd);
 	return rc;

@@ -174,7 +174,7 @@ make_run(struct aio_fs *fs, struct weir_fsreq *req)
 		goto drop_found;
 	rc = make_name(req, dir.fd);
 	if (rc == 0)
-		rc = aio_label_name(req, dir.fd);
+		rc = aio_label_name(fs, req, dir.fd);
 	if (rc == 0)
 		rc = aio_find(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
 	aio_ref_put_now(fs, &dir);
@@ -265,9 +265,9 @@ create_excl(struct aio_fs *fs, struct weir_fsreq *req, int dirfd, int flags)
 
 /* What was made has its label before anything else is done with it; fd is closed where it has not. */
 static int WEIR_ON_HELPER
-create_label(const struct weir_fsreq *req, int dirfd, int fd)
+create_label(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd, int fd)
 {
-	int rc = aio_label_made(req, dirfd, fd);
+	int rc = aio_label_made(fs, req, dirfd, fd);
 
 	if (rc < 0)
 		close(fd);
@@ -287,7 +287,7 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	fd = create_excl(fs, req, dirfd, flags | O_CREAT | O_EXCL);
 	aio_cred_drop();
 	if (fd >= 0)
-		return create_label(req, dirfd, fd);
+		return create_label(fs, req, dirfd, fd);
 	/* What another file system is mounted on exists. */
 	if (fd == -EXDEV)
 		fd = -EEXIST;
@@ -298,7 +298,7 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 
 /* A file without a name. With O_EXCL it never gets one. */
 static int WEIR_ON_HELPER
-tmpfile_open(struct weir_fsreq *req, int dirfd)
+tmpfile_open(const struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 {
 	const int flags = aio_open_flags(req->file->flags) | ((int)req->file->flags & O_EXCL);
 	int fd;
@@ -309,7 +309,7 @@ tmpfile_open(struct weir_fsreq *req, int dirfd)
 	aio_cred_umask(req->in.create.umask);
 	fd = aio_openat(dirfd, ".", (uint64_t)(flags | O_TMPFILE), req->in.create.mode & 07777, 0);
 	aio_cred_drop();
-	return fd < 0 ? fd : create_label(req, dirfd, fd);
+	return fd < 0 ? fd : create_label(fs, req, dirfd, fd);
 }
 
 /*
@@ -350,7 +350,7 @@ create_file(struct aio_fs *fs, struct weir_fsreq *req)
 	if (rc < 0)
 		return rc;
 	if (req->op == WEIR_FSOP_TMPFILE)
-		fd = tmpfile_open(req, dir.fd);
+		fd = tmpfile_open(fs, req, dir.fd);
 	else
 		fd = create_open(fs, req, dir.fd);
 	aio_ref_put_now(fs, &dir);

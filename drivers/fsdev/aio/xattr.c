@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <linux/limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -54,6 +55,15 @@ aio_acl_probe(int fd)
 			(getxattr(path, ACL_ACCESS, NULL, 0) >= 0 || errno == ENODATA);
 }
 
+/* The host enforces them and hands them down by the names that they have there. */
+bool
+aio_acl_names_are_kept(const struct aio_fs *fs)
+{
+	return fs->xattrmap == NULL ||
+			(aio_xattrmap_leaves(fs->xattrmap, ACL_ACCESS) &&
+					aio_xattrmap_leaves(fs->xattrmap, ACL_DEFAULT));
+}
+
 /* A guest that does not know ACLs would go by the mode alone, so it shall not make any. */
 static bool
 xattr_is_hidden(const struct aio_fs *fs, const char *name)
@@ -61,11 +71,18 @@ xattr_is_hidden(const struct aio_fs *fs, const char *name)
 	return !fs->posix_acl && (strcmp(name, ACL_ACCESS) == 0 || strcmp(name, ACL_DEFAULT) == 0);
 }
 
-/* What the host calls the attribute that a guest names; NULL: the guest cannot have it. */
-static const char *
-xattr_name_in(const struct aio_fs *fs, const struct weir_fsreq *req)
+int
+aio_xattr_name_in(const struct aio_fs *fs, const char *name, char host[XATTR_NAME_MAX + 1])
 {
-	return xattr_is_hidden(fs, req->name) ? NULL : req->name;
+	int rc = 0;
+
+	if (xattr_is_hidden(fs, name))
+		return -EOPNOTSUPP;
+	if (fs->xattrmap != NULL)
+		rc = aio_xattrmap_in(fs->xattrmap, name, host);
+	else if ((size_t)snprintf(host, XATTR_NAME_MAX + 1, "%s", name) > XATTR_NAME_MAX)
+		rc = -ERANGE;
+	return rc == 0 && xattr_is_hidden(fs, host) ? -EOPNOTSUPP : rc;
 }
 
 /* Linux lists these to who has CAP_SYS_ADMIN, which requests do not tell. */
@@ -75,18 +92,37 @@ xattr_is_listed(const char *name, uint32_t uid)
 	return uid == 0 || strncmp(name, TRUSTED, strlen(TRUSTED)) != 0;
 }
 
-/* Makes the host's list of names, n bytes, the guest's. @return its bytes. */
+/* What the guest calls an attribute of the host's that is listed to a user; NULL: it is not. */
+static const char *
+xattr_name_out(const struct aio_fs *fs, const char *host, uint32_t uid)
+{
+	const char *name = host;
+
+	if (xattr_is_hidden(fs, host))
+		return NULL;
+	if (fs->xattrmap != NULL)
+		name = aio_xattrmap_out(fs->xattrmap, host);
+	if (name == NULL || xattr_is_hidden(fs, name))
+		return NULL;
+	return xattr_is_listed(name, uid) ? name : NULL;
+}
+
+/* Makes the host's list of names, n bytes, the guest's, which is no longer. @return its bytes. */
 static size_t
 xattr_names_out(const struct aio_fs *fs, uint32_t uid, char *list, size_t n)
 {
 	size_t from, to = 0, len;
+	const char *name;
 
 	for (from = 0; from < n; from += len) {
+		/* Whatever file system the folder is on, each name ends. */
 		len = strnlen(list + from, n - from - 1) + 1;
-		if (xattr_is_hidden(fs, list + from) || !xattr_is_listed(list + from, uid))
+		list[from + len - 1] = '\0';
+		name = xattr_name_out(fs, list + from, uid);
+		if (name == NULL)
 			continue;
-		memmove(list + to, list + from, len);
-		to += len;
+		memmove(list + to, name, strlen(name) + 1);
+		to += strlen(list + to) + 1;
 	}
 	return to;
 }
@@ -154,13 +190,16 @@ xattr_set(const struct weir_fsreq *req, const char *path, const char *name, cons
 static int WEIR_ON_HELPER
 xattr_call(const struct aio_fs *fs, struct weir_fsreq *req, const char *path)
 {
-	const char *name = req->op != WEIR_FSOP_LISTXATTR ? xattr_name_in(fs, req) : NULL;
 	void *buf = aio_ctx_of(req)->piece;
+	char name[XATTR_NAME_MAX + 1];
+	int rc;
 
 	if (req->op == WEIR_FSOP_LISTXATTR)
 		return xattr_list(fs, req, path, buf);
-	if (name == NULL)
-		return -EOPNOTSUPP;
+	rc = aio_xattr_name_in(fs, req->name, name);
+	/* What a map keeps from the guest is not there for its kernel either, which asks on its own. */
+	if (rc < 0)
+		return rc == -EPERM && req->op == WEIR_FSOP_GETXATTR ? -ENODATA : rc;
 	switch (req->op) {
 	case WEIR_FSOP_GETXATTR:
 		return xattr_get(req, path, name, buf);
