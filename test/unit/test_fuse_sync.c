@@ -73,6 +73,7 @@ syncfs_closes_what_was_closed_meanwhile(void **state)
 	assert_int_equal(guest_release(FUSE_RELEASE, file, fh[0]), 0);
 	assert_int_equal(fake.calls[WEIR_FSOP_RELEASE], 0);
 	guest_on_worker(0, fake_go_on);
+	guest_wait(r);
 	assert_int_equal(guest_answer(r, NULL), 0);
 	assert_int_equal(fake.calls[WEIR_FSOP_FSYNC], 2);
 	assert_int_equal(fake.calls[WEIR_FSOP_RELEASE], 1);
