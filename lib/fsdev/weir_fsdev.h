@@ -197,8 +197,9 @@ struct weir_dirent {
 #define WEIR_FSREQ_DETACHED (1u << 2) /**< the guest is gone; set on the channel's worker */
 #define WEIR_FSREQ_SIZE     (1u << 3) /**< GETXATTR, LISTXATTR: the size is asked for, iov is empty */
 /**
- * WRITE, FALLOCATE, COPY_FILE_RANGE, SETATTR with a size or an owner, OPEN and CREATE with O_TRUNC:
- * set-id bits and file capabilities fall, as when one without CAP_FSETID does it.
+ * WRITE, FALLOCATE, COPY_FILE_RANGE, SETATTR with a size, OPEN and CREATE with O_TRUNC: set-id bits and
+ * file capabilities fall, as when one without CAP_FSETID does it. SETATTR with an owner: as when
+ * anybody does it.
  */
 #define WEIR_FSREQ_KILLPRIV (1u << 4)
 /**

@@ -335,6 +335,28 @@ cred_write_takes_setid_bits_where_they_are_to_fall(void **state)
 	fsc_put(&fsc, node);
 }
 
+/* As chown(2) has it of anybody: without the group's x the bit is no set-group-id. */
+static void
+cred_owner_that_is_new_leaves_the_group_bit_where_nothing_is_run(void **state)
+{
+	static const uint32_t before[] = { 06755, 02604, 04600 }, after[] = { 0755, 02604, 0600 };
+	const struct weir_attr set = { .gid = GID };
+	struct weir_node *node;
+	struct weir_attr attr;
+
+	for (unsigned int i = 0; i < RTE_DIM(before); i++) {
+		create(root, "owned", before[i]);
+		check("owned", 0, 0, S_IFREG | before[i]);
+		node = look("owned");
+		fsc.flags = WEIR_FSREQ_KILLPRIV;
+		assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_GID, &set, &attr), 0);
+		fsc.flags = 0;
+		check("owned", 0, GID, S_IFREG | after[i]);
+		fsc_put(&fsc, node);
+		assert_int_equal(unlink(host("owned")), 0);
+	}
+}
+
 static void
 cred_owner_and_mode_set_together_both_hold(void **state)
 {
@@ -408,6 +430,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cred_truncation_takes_setid_bits_where_they_are_to_fall),
 	cmocka_unit_test(cred_size_takes_setid_bits_and_a_mode_beside_it_stands),
 	cmocka_unit_test(cred_write_takes_setid_bits_where_they_are_to_fall),
+	cmocka_unit_test(cred_owner_that_is_new_leaves_the_group_bit_where_nothing_is_run),
 	cmocka_unit_test(cred_owner_and_mode_set_together_both_hold),
 	cmocka_unit_test(cred_access_is_checked_with_the_callers_ids),
 	cmocka_unit_test(cred_helper_is_itself_again_afterwards),

@@ -338,10 +338,14 @@ void WEIR_ON_HELPER aio_cred_drop(void);
  * acting for a caller ends it. @return 0 or -errno.
  */
 int WEIR_ON_HELPER aio_cred_kill(bool kill);
+/** A new owner takes them away from anybody: the set-group-id bit only where the group may execute. */
 static inline bool
 aio_kills(const struct weir_fsreq *req)
 {
-	return (req->flags & WEIR_FSREQ_KILLPRIV) != 0;
+	return (req->flags & WEIR_FSREQ_KILLPRIV) != 0 &&
+			(req->op != WEIR_FSOP_SETATTR ||
+					(req->in.setattr.valid & (WEIR_SET_UID | WEIR_SET_GID)) ==
+							0);
 }
 /** The umask of what the thread makes from here on, while it acts for a caller. */
 void WEIR_ON_HELPER aio_cred_umask(uint32_t mask);

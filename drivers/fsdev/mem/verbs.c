@@ -80,7 +80,7 @@ mem_kill_setid(struct mem_fsdev *mem, uint32_t ino)
 
 	memfs_getattr(mem->fs, ino, &attr);
 	mode = attr.mode & ((attr.mode & S_IXGRP) != 0 ? ~(S_ISUID | S_ISGID) : ~S_ISUID);
-	if (!S_ISREG(mode))
+	if (S_ISDIR(mode))
 		return;
 	if (mem->xattr)
 		(void)memfs_removexattr(mem->fs, ino, "security.capability");
