@@ -30,9 +30,11 @@ STRESSORS = '''
     xattr
 '''.split()
 # May find that there is no such thing: FUSE has no word for the extents of a file, signed files
-# need an ioctl that weir does not pass, NFSv3 has no attributes.
-LEFT_OUT = {'disk': {'fiemap', 'verity'}, 'mem': {'fiemap', 'verity'},
+# need an ioctl that weir does not pass, as do immutable ones, NFSv3 has no attributes.
+LEFT_OUT = {'disk': {'chattr', 'fiemap', 'verity'}, 'mem': {'fiemap', 'verity'},
             'nfs': {'fiemap', 'verity', 'xattr'}}
+# May fail: over NFS a file that is open is still in its folder when it has been unlinked.
+MAY_FAIL = {('nfs', 'fanotify')}
 # Seconds for each stressor: with the first, five minutes in all.
 SECONDS = {'disk': 7, 'mem': 1, 'nfs': 1}
 
@@ -71,7 +73,7 @@ def test_stress(results, tag, stressor):
     label = f'{tag}-{stressor}'
     results.assert_ok(label)
     log = results.logs[label]
-    assert 'fail:' not in log, log
+    assert 'fail:' not in log or (tag, stressor) in MAY_FAIL, log
     assert not re.search('skipp', log) or stressor in LEFT_OUT[tag], log
 
 
