@@ -14,6 +14,7 @@
 #include "weir_virtio.h"
 
 #include "guest_packed.h"
+#include "ring_check.h"
 
 #define W VRING_DESC_F_WRITE
 #define N VRING_DESC_F_NEXT
@@ -72,17 +73,7 @@ assert_used(uint16_t id, uint32_t bytes, uint32_t slots)
 static void WEIR_ON_WORKER
 assert_pop_fails(enum weir_vq_error error)
 {
-	struct weir_vring_base base;
-
-	assert_int_equal(pop(), -EPROTO);
-	assert_int_equal(vq.error, error);
-	assert_int_equal(vq.stats.errors[error], 1);
-	/* Broken is found once, stays, and asks for nothing. */
-	assert_int_equal(pop(), 0);
-	assert_false(weir_vq_arm(&vq));
-	weir_vq_stop(&vq, &base);
-	assert_int_equal(weir_vq_start(&vq, ring.mem.map, &ring.mem.cfg), 0);
-	assert_int_equal(vq.error, WEIR_VQ_OK);
+	ring_check_breaks(&vq, &ring.mem, error);
 }
 
 static void WEIR_ON_WORKER

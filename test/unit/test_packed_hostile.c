@@ -14,49 +14,14 @@
 #include "weir_virtio.h"
 
 #include "guest_packed.h"
+#include "ring_check.h"
+#include "ring_random.h"
 
 #define NB_RINGS 50000
 #define MAX_SEGS 20
 
 #define AVAIL (1U << VRING_PACKED_DESC_F_AVAIL)
 #define USED  (1U << VRING_PACKED_DESC_F_USED)
-
-/* xorshift64: the same rings in every run. */
-static uint64_t seed = 0xd1b54a32d192ed03;
-
-static uint64_t
-rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (seed >> 11) % below;
-}
-
-static bool
-one_in(uint64_t n)
-{
-	return rnd(n) == 0;
-}
-
-static uint64_t
-any_gpa(void)
-{
-	static const uint64_t borders[] = { 0, GUEST_GPA0, GUEST_GPA1, GUEST_GPA1 + GUEST_SIZE1,
-		GUEST_GPA2, GUEST_GPA2 + GUEST_SIZE2, UINT64_MAX };
-
-	if (one_in(100))
-		return borders[rnd(RTE_DIM(borders))] + rnd(65) - 32;
-	return GUEST_TABLE_GPA + rnd(GUEST_SIZE0 + GUEST_SIZE1 - 0x11000);
-}
-
-static uint32_t
-any_len(void)
-{
-	if (one_in(200))
-		return one_in(2) ? 0 : UINT32_MAX - rnd(3);
-	return 1 + rnd(4096);
-}
 
 /* Chains as a driver makes them, one behind the other for a whole turn, and some of it wrong. */
 static void
@@ -102,27 +67,6 @@ any_table(struct guest_ring *mem)
 		desc[i] = (struct vring_packed_desc){ any_gpa(), any_len(), rnd(65536),
 			(i / 32 % 2 == 0 && i % 32 < readable ? 0 : VRING_DESC_F_WRITE) |
 					(rnd(65536) & ~VRING_DESC_F_WRITE) };
-}
-
-static void
-assert_segments_inside(const struct weir_memmap *map, const struct weir_chain *chain,
-		const struct weir_seg *segs)
-{
-	uint64_t bytes[2] = { 0, 0 };
-	uint32_t i;
-
-	assert_in_range(chain->nb_in + chain->nb_out, 1, MAX_SEGS);
-	for (i = 0; i < chain->nb_in + chain->nb_out; i++) {
-		const struct weir_seg *seg = &segs[i];
-		const struct weir_mem_region *region = &map->regions[seg->region];
-
-		assert_true(seg->region < map->nb_regions);
-		assert_true(seg->len > 0 && seg->len <= region->size);
-		assert_true(seg->off <= region->size - seg->len);
-		bytes[i >= chain->nb_in] += seg->len;
-	}
-	assert_int_equal(bytes[0], chain->in_bytes);
-	assert_int_equal(bytes[1], chain->out_bytes);
 }
 
 /* Some chains at a time are with the back end; they are answered in any order. */
@@ -177,7 +121,7 @@ serve(struct guest_packed *ring, struct weir_vq *vq, uint64_t *full)
 		held.id[held.nb++] = chain.head;
 		taken++;
 		if (rc == 1)
-			assert_segments_inside(ring->mem.map, &chain, segs);
+			ring_check_segments(ring->mem.map, &chain, segs, MAX_SEGS);
 		else
 			(*full)++;
 		while (held.nb > 0 && !holds && one_in(2))
@@ -293,6 +237,7 @@ main(void)
 		cmocka_unit_test(packed_hostile_places_start_or_are_refused),
 	};
 
+	ring_random_seed(0xd1b54a32d192ed03);
 	/* A walk without end is a failure, not a hanging test. */
 	alarm(120);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,61 +10,15 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <rte_common.h>
 
 #include "weir_virtio.h"
 
 #include "guest_ring.h"
+#include "ring_check.h"
+#include "ring_random.h"
 
 #define NB_RINGS 100000
 #define MAX_SEGS 20
-
-/* xorshift64: the same rings in every run. */
-static uint64_t seed = 0x9e3779b97f4a7c15;
-
-static uint64_t
-rnd(uint64_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (seed >> 11) % below;
-}
-
-static bool
-one_in(uint64_t n)
-{
-	return rnd(n) == 0;
-}
-
-/* Mostly good, so that faults are also met deep inside chains; else at and around every border. */
-static uint64_t
-any_gpa(void)
-{
-	static const uint64_t borders[] = {
-		0,
-		GUEST_GPA0,
-		GUEST_GPA1,
-		GUEST_GPA1 + GUEST_SIZE1,
-		GUEST_GPA2,
-		GUEST_GPA2 + GUEST_SIZE2,
-		1ULL << 32,
-		1ULL << 63,
-		UINT64_MAX,
-	};
-
-	if (one_in(100))
-		return borders[rnd(RTE_DIM(borders))] + rnd(65) - 32;
-	return GUEST_TABLE_GPA + rnd(GUEST_SIZE0 + GUEST_SIZE1 - 0x11000);
-}
-
-static uint32_t
-any_len(void)
-{
-	if (one_in(200))
-		return one_in(2) ? 0 : UINT32_MAX - rnd(3);
-	return one_in(100) ? rnd(UINT32_MAX) : 1 + rnd(4096);
-}
 
 /* A table of descriptors that lead on in a row, with writable ones behind, and some of it wrong. */
 static void
@@ -94,28 +48,6 @@ any_table(struct guest_ring *ring, struct vring_desc *table, uint32_t nb, uint32
 	}
 }
 
-static void
-assert_segments_inside(const struct guest_ring *ring, const struct weir_chain *chain,
-		const struct weir_seg *segs)
-{
-	uint64_t bytes[2] = { 0, 0 };
-	uint32_t i;
-
-	assert_true(chain->nb_in + chain->nb_out <= MAX_SEGS);
-	assert_true(chain->nb_in + chain->nb_out > 0);
-	for (i = 0; i < chain->nb_in + chain->nb_out; i++) {
-		const struct weir_seg *seg = &segs[i];
-		const struct weir_mem_region *region = &ring->map->regions[seg->region];
-
-		assert_true(seg->region < ring->map->nb_regions);
-		assert_true(seg->len > 0 && seg->len <= region->size);
-		assert_true(seg->off <= region->size - seg->len);
-		bytes[i >= chain->nb_in] += seg->len;
-	}
-	assert_int_equal(bytes[0], chain->in_bytes);
-	assert_int_equal(bytes[1], chain->out_bytes);
-}
-
 /*
  * Pops and answers all there is. Returns how many chains were taken. A ring whose parts overlap may
  * feed itself with what we answer; everybody else ends here.
@@ -138,7 +70,7 @@ serve(struct guest_ring *ring, struct weir_vq *vq, uint64_t *full)
 		assert_true(chain.head < ring->cfg.size);
 		taken++;
 		if (rc == 1)
-			assert_segments_inside(ring, &chain, segs);
+			ring_check_segments(ring->map, &chain, segs, MAX_SEGS);
 		else
 			(*full)++;
 		if (one_in(4)) {
@@ -254,6 +186,7 @@ main(void)
 		cmocka_unit_test(vq_hostile_places_start_or_are_refused),
 	};
 
+	ring_random_seed(0x9e3779b97f4a7c15);
 	/* A walk without end is a failure, not a hanging test. */
 	alarm(120);
 	return cmocka_run_group_tests(tests, NULL, NULL);
