@@ -2,46 +2,21 @@
  * Copyright (c) 2026 the weir authors
  */
 
-/* Calls and replies over TCP: what is on the wire, where payload goes, and servers that lie. */
+/* Calls and replies over TCP: what is on the wire, which reply is whose, and refusals. */
 
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <rte_byteorder.h>
 
-#include "weir_memmap.h"
+#include "sunrpc_fixture.h"
 
-#include "sunrpc_user.h"
-
-static struct user user;
 static struct user_call calls[64];
-
-static int
-setup(void **state)
-{
-	user_init(&user);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	user_stop(&user);
-	return 0;
-}
-
-static int
-connect_now(void)
-{
-	assert_int_equal(user_start(&user), 0);
-	return rpc_peer_accept(&user.peer, NULL);
-}
 
 static void
 call_on_the_wire_is_what_rfc_5531_says(void **state)
@@ -50,7 +25,7 @@ call_on_the_wire_is_what_rfc_5531_says(void **state)
 		.uid = 1000, .gid = 100, .nb_groups = 3, .groups = { 7, 8, 9 }
 	};
 	static const uint8_t args[] = { 0, 0, 0, 1, 0, 0, 0, 2 };
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 	struct rpc_peer_call seen;
 
 	user_call_init(&calls[0], &user, 3);
@@ -101,7 +76,7 @@ each_call_carries_its_own_credential(void **state)
 	};
 	static const int order[] = { 0, 0, 1, 1, 2, -1, 2, 3, 3, 4, 5, -1, 5, 0 };
 	struct rpc_peer_call seen;
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < RTE_DIM(order); i++) {
 		const struct weir_sunrpc_cred *cred = order[i] < 0 ? NULL : &creds[order[i]];
@@ -120,9 +95,7 @@ each_call_carries_its_own_credential(void **state)
 			assert_memory_equal(seen.groups, cred->groups, 4 * cred->nb_groups);
 		}
 		assert_int_equal(seen.args_len, 8);
-		rpc_peer_answer(fd, seen.xid, NULL, 0);
-		assert_int_equal(user_wait(&calls[0]), 0);
-		free(seen.raw);
+		answer(fd, &seen, &calls[0]);
 	}
 	close(fd);
 }
@@ -131,7 +104,7 @@ static void
 replies_in_any_order_find_their_calls(void **state)
 {
 	struct rpc_peer_call seen[32];
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < 32; i++)
 		user_call_init(&calls[i], &user, i % 2 == 0 ? 0 : 2);
@@ -157,179 +130,12 @@ replies_in_any_order_find_their_calls(void **state)
 }
 
 static void
-write_payload_leaves_guest_pages_whole_and_padded(void **state)
-{
-	static const size_t lengths[] = { 1, 4096, (1u << 20) + 3 };
-	static const uint8_t zeroes[3];
-	int fd = connect_now();
-
-	for (unsigned int i = 0; i < RTE_DIM(lengths); i++) {
-		size_t len = lengths[i];
-		struct rpc_peer_call seen;
-
-		user_call_init(&calls[0], &user, 2);
-		calls[0].nb_args = 1;
-		calls[0].tx_off = 100;
-		calls[0].tx_len = len;
-		calls[0].seg_bytes = 1000;
-		user_fill(&user, 100, len, 1000);
-		user_submit(calls, 1);
-		rpc_peer_recv(fd, &seen);
-		assert_int_equal(seen.args_len, 8 + (len + 3) / 4 * 4);
-		for (size_t at = 0; at < len; at++)
-			if (seen.args[8 + at] != user_byte(at))
-				fail_msg("byte %zu differs", at);
-		assert_memory_equal(seen.args + 8 + len, zeroes, (size_t)-len % 4);
-		rpc_peer_answer(fd, seen.xid, NULL, 0);
-		assert_int_equal(user_wait(&calls[0]), 0);
-		free(seen.raw);
-	}
-	close(fd);
-}
-
-/* One READ whose reply comes in fragments and segments of these sizes. */
-static void
-read_once(int fd, size_t len, size_t seg_bytes, size_t frag, size_t step)
-{
-	struct rpc_peer_call seen;
-	size_t nb, nb_wire;
-	uint8_t *results = user_payload(len, &nb);
-	uint8_t *body = malloc(nb + 64), *wire = malloc(5 * (nb + 64));
-
-	memset(user.mem, USER_GUARD, USER_CHECKED);
-	user_call_init(&calls[0], &user, USER_SPLIT);
-	calls[0].rx_off = 333;
-	calls[0].rx_len = len + 50;
-	calls[0].seg_bytes = seg_bytes;
-	user_submit(calls, 1);
-	rpc_peer_recv(fd, &seen);
-	nb_wire = rpc_peer_frame(wire, body, rpc_peer_reply(body, seen.xid, results, nb), frag);
-	rpc_peer_send(fd, wire, nb_wire, step);
-	assert_int_equal(user_wait(&calls[0]), 0);
-	assert_int_equal(calls[0].placed, len);
-	/* The results are what is before the payload. */
-	assert_int_equal(calls[0].nb_results, 8);
-	assert_memory_equal(calls[0].results, results, 8);
-	user_check_memory(&user, 333, len, seg_bytes);
-	free(seen.raw);
-	free(results);
-	free(body);
-	free(wire);
-}
-
-static void
-read_payload_lands_in_guest_pages_however_it_comes(void **state)
-{
-	static const size_t lengths[] = { 0, 1, 3001, 40002 }, sizes[] = { 0, 1, 5, 1000, 4096 };
-	int fd = connect_now();
-
-	for (unsigned int l = 0; l < RTE_DIM(lengths); l++)
-		for (unsigned int f = 0; f < RTE_DIM(sizes); f++)
-			for (unsigned int s = 0; s < RTE_DIM(sizes); s++)
-				read_once(fd, lengths[l], s % 2 == 0 ? 0 : 777, sizes[f], sizes[s]);
-	read_once(fd, 1u << 20, 0, 0, 0);
-	read_once(fd, 1u << 20, 4096, 0, 0);
-	read_once(fd, (1u << 20) - 1, 4096, 60000, 0);
-	close(fd);
-}
-
-static void
-read_replies_that_come_together_are_told_apart(void **state)
-{
-	struct rpc_peer_call seen[8];
-	size_t len = 40000, nb, at = 0;
-	uint8_t *results = user_payload(len, &nb);
-	uint8_t *body = malloc(nb + 64), *wire = malloc(8 * (nb + 64));
-	int fd = connect_now();
-
-	/* Large and small replies alternate, so that what is read ahead is of the next one. */
-	for (unsigned int i = 0; i < 8; i++) {
-		user_call_init(&calls[i], &user, i % 2 == 0 ? USER_SPLIT : 0);
-		calls[i].rx_off = i * 100000;
-		calls[i].rx_len = i % 2 == 0 ? len : 0;
-	}
-	user_submit(calls, 8);
-	for (unsigned int i = 0; i < 8; i++) {
-		rpc_peer_recv(fd, &seen[i]);
-		nb = rpc_peer_reply(body, seen[i].xid, results, i % 2 == 0 ? 8 + len : 100);
-		at += rpc_peer_frame(wire + at, body, nb, 0);
-	}
-	rpc_peer_send(fd, wire, at, 0);
-	for (unsigned int i = 0; i < 8; i++) {
-		assert_int_equal(user_wait(&calls[i]), 0);
-		assert_int_equal(calls[i].nb_results, i % 2 == 0 ? 8 : 100);
-		assert_int_equal(calls[i].placed, i % 2 == 0 ? len : 0);
-		if (i % 2 == 0)
-			assert_memory_equal(user.mem + i * 100000, results + 8, len);
-		assert_int_equal(user.mem[i * 100000 + len], USER_GUARD);
-		free(seen[i].raw);
-	}
-	free(results);
-	free(body);
-	free(wire);
-	close(fd);
-}
-
-/* A reply of USER_SPLIT to a call for rx_len bytes. @return how the call ended. */
-static int
-lie(int fd, size_t rx_len, const void *results, size_t nb, size_t frag)
-{
-	uint8_t *body = malloc(nb + 64), *wire = malloc(5 * (nb + 64));
-	struct rpc_peer_call seen;
-
-	user_call_init(&calls[0], &user, USER_SPLIT);
-	calls[0].rx_len = rx_len;
-	user_submit(calls, 1);
-	rpc_peer_recv(fd, &seen);
-	nb = rpc_peer_reply(body, seen.xid, results, nb);
-	rpc_peer_send(fd, wire, rpc_peer_frame(wire, body, nb, frag), 0);
-	free(seen.raw);
-	free(body);
-	free(wire);
-	return user_wait(&calls[0]);
-}
-
-static void
-server_that_lies_about_payload_is_found_out(void **state)
-{
-	int fd = connect_now();
-	size_t nb;
-	uint8_t *results = user_payload(2000, &nb);
-	static const size_t frags[] = { 0, 100 };
-
-	for (unsigned int i = 0; i < RTE_DIM(frags); i++) {
-		/* More than was asked for. */
-		assert_int_equal(lie(fd, 1999, results, nb, frags[i]), -EBADMSG);
-		assert_int_equal(user.mem[0], USER_GUARD);
-		/* Less than it says. */
-		assert_int_equal(lie(fd, 3000, results, nb - 1, frags[i]), -EBADMSG);
-		assert_int_equal(lie(fd, 3000, results, 1000, frags[i]), -EBADMSG);
-		assert_int_equal(user.mem[2000], USER_GUARD);
-		/* Less than it takes to say anything. */
-		assert_int_equal(lie(fd, 3000, results, 7, frags[i]), -EBADMSG);
-		assert_int_equal(lie(fd, 3000, results, 0, frags[i]), -EBADMSG);
-		/* Lengths that overflow. */
-		memset(results + 4, 0xff, 4);
-		assert_int_equal(lie(fd, 3000, results, nb, frags[i]), -EBADMSG);
-		free(results);
-		results = user_payload(2000, &nb);
-		memset(user.mem, USER_GUARD, 4000);
-	}
-	free(results);
-	/* It was worth no more than those calls: the connection is the same. */
-	user_roundtrip(&user, fd);
-	user_check_memory(&user, 0, 0, 0);
-	assert_int_equal(weir_sunrpc_reconnects(user.client), 0);
-	close(fd);
-}
-
-static void
 reply_longer_than_any_may_be_ends_its_call_only(void **state)
 {
 	size_t nb = WEIR_SUNRPC_REPLY_MAX + 1000;
 	uint8_t *junk = calloc(1, nb);
 	struct rpc_peer_call seen;
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	user_call_init(&calls[0], &user, 0);
 	user_submit(calls, 1);
@@ -357,7 +163,7 @@ replies_that_nobody_waits_for_are_thrown_away(void **state)
 	static const uint8_t tiny[] = { 0x80, 0, 0, 3, 1, 2, 3 };
 	static const uint8_t junk[5000];
 	uint8_t call_back[28] = { 0x80, 0, 0, 24 };
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 	struct rpc_peer_call seen;
 
 	user_call_init(&calls[0], &user, 0);
@@ -383,7 +189,7 @@ replies_that_nobody_waits_for_are_thrown_away(void **state)
 static void
 reply_to_a_call_that_was_not_sent_is_thrown_away(void **state)
 {
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 	struct rpc_peer_call seen;
 
 	/* The first one does not fit the sockets, so the second one is still here; xids count up. */
@@ -434,7 +240,7 @@ refusals_end_calls_with_their_errno(void **state)
 		{ { 1, 2 }, 2, -EBADMSG },
 		{ { 1 }, 1, -EBADMSG },
 	};
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < 2 * RTE_DIM(refusals); i++) {
 		const uint32_t *words = refusals[i / 2].words, nb = refusals[i / 2].nb;
@@ -468,7 +274,7 @@ pool_that_is_empty_says_so_and_recovers(void **state)
 	int fd;
 
 	user.cfg.max_calls = 4;
-	fd = connect_now();
+	fd = connect_now(NULL);
 	for (unsigned int i = 0; i < 5; i++)
 		user_call_init(&calls[i], &user, 0);
 	user_submit(calls, 5);
@@ -491,7 +297,7 @@ pool_that_is_empty_says_so_and_recovers(void **state)
 static void
 call_that_does_not_fit_is_refused_and_not_sent(void **state)
 {
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	user_call_init(&calls[0], &user, 0);
 	calls[0].nb_args = WEIR_SUNRPC_ARGS_MAX / 4 + 100;
@@ -507,7 +313,7 @@ call_that_does_not_fit_is_refused_and_not_sent(void **state)
 static void
 calls_in_progress_end_when_the_client_stops(void **state)
 {
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 	struct rpc_peer_call seen;
 
 	/* One is answered by nobody, one is half sent, one waits behind it. */
@@ -523,55 +329,10 @@ calls_in_progress_end_when_the_client_stops(void **state)
 	close(fd);
 }
 
-/* A guest that truncates the file behind its memory, as the kernel sees it: -EFAULT. */
-static void
-guest_without_memory_spoils_only_its_own_calls(void **state)
-{
-	struct weir_memmap *good = user.map, *bad;
-	struct weir_memmap_src src = { .size = 1u << 20, .fd = memfd_create("guest", 0) };
-	struct rpc_peer_call seen[4];
-	int fd = connect_now();
-	size_t nb;
-	uint8_t *results = user_payload(40000, &nb);
-
-	assert_int_equal(weir_memmap_guard_install(), 0);
-	assert_return_code(ftruncate(src.fd, (off_t)src.size), errno);
-	assert_int_equal(weir_memmap_create(&src, 1, &bad), 0);
-	assert_return_code(ftruncate(src.fd, 4096), errno);
-	close(src.fd);
-	for (unsigned int i = 0; i < 4; i++)
-		user_call_init(&calls[i], &user, i % 2 == 0 ? 2 : USER_SPLIT);
-	/* A write and a read of the guest's, each beside one of somebody else's. */
-	calls[0].tx_len = 40000;
-	calls[1].rx_len = 40000;
-	calls[2].tx_len = 40000;
-	calls[3].rx_len = 40000;
-	calls[3].rx_off = 60000;
-	user_fill(&user, 0, 40000, 0);
-	user.map = bad;
-	user_submit(calls, 2);
-	user.map = good;
-	user_submit(calls + 2, 2);
-	for (unsigned int i = 0; i < 4; i++)
-		rpc_peer_recv(fd, &seen[i]);
-	assert_memory_equal(seen[2].args + 4, user.mem, 40000);
-	for (unsigned int i = 0; i < 4; i++)
-		rpc_peer_answer(fd, seen[i].xid, results, i % 2 == 0 ? 0 : nb);
-	for (unsigned int i = 0; i < 4; i++) {
-		assert_int_equal(user_wait(&calls[i]), 0);
-		free(seen[i].raw);
-	}
-	assert_memory_equal(user.mem + 60000, results + 8, 40000);
-	assert_int_equal(weir_sunrpc_reconnects(user.client), 0);
-	weir_memmap_put(bad);
-	free(results);
-	close(fd);
-}
-
 static void
 call_that_is_sent_again_says_so(void **state)
 {
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 	struct rpc_peer_call seen, again;
 
 	user_call_init(&calls[0], &user, 0);
@@ -618,19 +379,15 @@ client_out_of_bounds_is_refused(void **state)
 	assert_null(user.client);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, sunrpc_setup, sunrpc_teardown)
 
-int
-main(void)
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(call_on_the_wire_is_what_rfc_5531_says),
 		TEST(each_call_carries_its_own_credential),
 		TEST(replies_in_any_order_find_their_calls),
-		TEST(write_payload_leaves_guest_pages_whole_and_padded),
-		TEST(read_payload_lands_in_guest_pages_however_it_comes),
-		TEST(read_replies_that_come_together_are_told_apart),
-		TEST(server_that_lies_about_payload_is_found_out),
 		TEST(reply_longer_than_any_may_be_ends_its_call_only),
 		TEST(replies_that_nobody_waits_for_are_thrown_away),
 		TEST(reply_to_a_call_that_was_not_sent_is_thrown_away),
@@ -638,15 +395,15 @@ main(void)
 		TEST(pool_that_is_empty_says_so_and_recovers),
 		TEST(call_that_does_not_fit_is_refused_and_not_sent),
 		TEST(calls_in_progress_end_when_the_client_stops),
-		TEST(guest_without_memory_spoils_only_its_own_calls),
 		TEST(call_that_is_sent_again_says_so),
 		TEST(client_out_of_bounds_is_refused),
 	};
-	int rc = user_group_start();
 
-	if (rc != 0)
-		return rc;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	user_group_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+	return sunrpc_main(run);
 }

@@ -19,31 +19,9 @@
 
 #include <cmocka.h>
 
-#include "sunrpc_user.h"
+#include "sunrpc_fixture.h"
 
-static struct user user;
 static struct user_call calls[8];
-
-static int
-setup(void **state)
-{
-	user_init(&user);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	user_stop(&user);
-	return 0;
-}
-
-static int
-connect_now(void)
-{
-	assert_int_equal(user_start(&user), 0);
-	return rpc_peer_accept(&user.peer, NULL);
-}
 
 /* Memory is somebody else's from now on. */
 static void
@@ -74,7 +52,7 @@ static void
 detach_before_it_is_sent_cancels(void **state)
 {
 	struct rpc_peer_call seen;
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	/* The first one fills the socket; of the two behind it one is detached, then the last. */
 	for (unsigned int i = 0; i < 4; i++)
@@ -89,14 +67,10 @@ detach_before_it_is_sent_cancels(void **state)
 	assert_int_equal(user_wait(&calls[1]), -ECANCELED);
 	assert_int_equal(user_wait(&calls[3]), -ECANCELED);
 	rpc_peer_recv(fd, &seen);
-	rpc_peer_answer(fd, seen.xid, NULL, 0);
-	assert_int_equal(user_wait(&calls[0]), 0);
-	free(seen.raw);
+	answer(fd, &seen, &calls[0]);
 	rpc_peer_recv(fd, &seen);
 	assert_int_equal(seen.args_len, 8);
-	rpc_peer_answer(fd, seen.xid, NULL, 0);
-	assert_int_equal(user_wait(&calls[2]), 0);
-	free(seen.raw);
+	answer(fd, &seen, &calls[2]);
 	user_roundtrip(&user, fd);
 	close(fd);
 }
@@ -108,7 +82,7 @@ detach_half_sent_goes_on_from_a_copy(void **state)
 
 	for (unsigned int s = 0; s < RTE_DIM(seg_bytes); s++) {
 		size_t len = seg_bytes[s] == 0 ? USER_HUGE - 1 : USER_MEM / 2;
-		int fd = s == 0 ? connect_now() : rpc_peer_accept(&user.peer, NULL);
+		int fd = s == 0 ? connect_now(NULL) : rpc_peer_accept(&user.peer, NULL);
 		struct rpc_peer_call seen;
 
 		user_call_init(&calls[0], &user, 2);
@@ -129,9 +103,7 @@ detach_half_sent_goes_on_from_a_copy(void **state)
 		assert_memory_equal(calls[0].results, "four", 4);
 		free(seen.raw);
 		rpc_peer_recv(fd, &seen);
-		rpc_peer_answer(fd, seen.xid, NULL, 0);
-		assert_int_equal(user_wait(&calls[1]), 0);
-		free(seen.raw);
+		answer(fd, &seen, &calls[1]);
 		rpc_peer_reset(fd);
 	}
 }
@@ -140,7 +112,7 @@ static void
 detach_twice_half_sent_uses_the_copy_twice(void **state)
 {
 	struct rpc_peer_call seen;
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < 2; i++) {
 		user_call_init(&calls[i], &user, 2);
@@ -155,9 +127,7 @@ detach_twice_half_sent_uses_the_copy_twice(void **state)
 		for (size_t b = 0; b < USER_HUGE; b++)
 			if (seen.args[4 + b] != user_byte(b))
 				fail_msg("byte %zu differs", b);
-		rpc_peer_answer(fd, seen.xid, NULL, 0);
-		assert_int_equal(user_wait(&calls[i]), 0);
-		free(seen.raw);
+		answer(fd, &seen, &calls[i]);
 	}
 	close(fd);
 }
@@ -166,7 +136,7 @@ static void
 detach_before_the_reply_throws_its_payload_away(void **state)
 {
 	static const size_t lengths[] = { 3000, 1000000 };
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < RTE_DIM(lengths); i++) {
 		struct rpc_peer_call seen;
@@ -204,7 +174,7 @@ static void
 detach_in_the_middle_of_the_reply_throws_the_rest_away(void **state)
 {
 	static const size_t lengths[] = { 6000, 1000000 };
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < RTE_DIM(lengths); i++) {
 		size_t len = lengths[i], nb, half = 28 + 8 + len / 2;
@@ -245,7 +215,7 @@ detach_in_the_middle_of_another_reply_spares_that(void **state)
 	uint8_t *results = user_payload(len, &nb);
 	uint8_t *body = malloc(nb + 64), *wire = malloc(nb + 64);
 	struct rpc_peer_call seen[2];
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < 2; i++) {
 		user_call_init(&calls[i], &user, USER_SPLIT);
@@ -278,7 +248,7 @@ static void
 detached_call_is_not_sent_again(void **state)
 {
 	struct rpc_peer_call seen[3];
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	for (unsigned int i = 0; i < 3; i++)
 		user_call_init(&calls[i], &user, 0);
@@ -302,7 +272,7 @@ static void
 detach_while_the_server_is_away_cancels(void **state)
 {
 	struct rpc_peer_call seen;
-	int fd = connect_now();
+	int fd = connect_now(NULL);
 
 	user_call_init(&calls[0], &user, 2);
 	calls[0].tx_len = 1000;
@@ -317,10 +287,10 @@ detach_while_the_server_is_away_cancels(void **state)
 	free(seen.raw);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, sunrpc_setup, sunrpc_teardown)
 
-int
-main(void)
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(detach_without_a_connection_cancels),
@@ -333,11 +303,12 @@ main(void)
 		TEST(detached_call_is_not_sent_again),
 		TEST(detach_while_the_server_is_away_cancels),
 	};
-	int rc = user_group_start();
 
-	if (rc != 0)
-		return rc;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	user_group_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+	return sunrpc_main(run);
 }
