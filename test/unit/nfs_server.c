@@ -49,8 +49,8 @@ keeper_start(char *argv[])
 	return keeper < 0 || commands == NULL || answers == NULL ? -1 : 0;
 }
 
-int
-nfs_server_start(char *argv[])
+static int
+server_start(char *argv[])
 {
 	char line[PATH_MAX];
 	int status;
@@ -66,13 +66,25 @@ nfs_server_start(char *argv[])
 	return fsc_start("0@0,1@0-1,2@0-1") < 0 ? 77 : 0;
 }
 
-void
-nfs_server_stop(void)
+static void
+server_stop(void)
 {
 	fsc_stop();
 	fclose(commands);
 	fclose(answers);
 	waitpid(keeper, NULL, 0);
+}
+
+int
+nfs_server_main(char *argv[], int (*run)(void))
+{
+	int rc = server_start(argv);
+
+	if (rc != 0)
+		return rc;
+	rc = run();
+	server_stop();
+	return rc;
 }
 
 void

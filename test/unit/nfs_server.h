@@ -18,9 +18,11 @@
 extern struct fs_client nfsc;
 extern struct weir_node *nfs_root;
 
-/* argv: keeper.py. EAL, loop and workers too. @return 0, 77 where it cannot run, 1. */
-int nfs_server_start(char *argv[]);
-void nfs_server_stop(void);
+/*
+ * The server, EAL, loop and workers; then what run() says, 77 where they cannot run, or 1. argv:
+ * keeper.py.
+ */
+int nfs_server_main(char *argv[], int (*run)(void));
 /* kill, start, freeze or thaw; returns when it is done. */
 void nfs_server_do(const char *command);
 

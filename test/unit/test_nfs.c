@@ -419,8 +419,8 @@ export_that_cannot_be_mounted_is_refused_by_name(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, nfs_setup, nfs_teardown)
 
-int
-main(int argc, char *argv[])
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(lookup_twice_gives_one_node_with_host_attributes),
@@ -438,11 +438,12 @@ main(int argc, char *argv[])
 		TEST(large_directory_lists_completely),
 		TEST(export_that_cannot_be_mounted_is_refused_by_name),
 	};
-	int rc = nfs_server_start(argv + 1);
 
-	if (rc != 0)
-		return rc;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	nfs_server_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(int argc, char *argv[])
+{
+	return nfs_server_main(argv + 1, run);
 }

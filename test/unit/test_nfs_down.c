@@ -321,8 +321,8 @@ export_that_was_never_mounted_can_be_deleted(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, nfs_setup, nfs_teardown)
 
-int
-main(int argc, char *argv[])
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(lost_writes_fail_fsync_of_each_file_once),
@@ -337,11 +337,12 @@ main(int argc, char *argv[])
 		TEST(export_of_a_server_that_is_down_is_mounted_when_it_comes),
 		TEST(export_that_was_never_mounted_can_be_deleted),
 	};
-	int rc = nfs_server_start(argv + 1);
 
-	if (rc != 0)
-		return rc;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	nfs_server_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(int argc, char *argv[])
+{
+	return nfs_server_main(argv + 1, run);
 }

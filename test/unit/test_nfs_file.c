@@ -340,8 +340,8 @@ what_one_guest_closed_another_sees_on_open(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, nfs_setup, nfs_teardown)
 
-int
-main(int argc, char *argv[])
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(data_come_back_whole_however_they_are_cut),
@@ -357,11 +357,12 @@ main(int argc, char *argv[])
 		TEST(requests_larger_than_rsize_and_wsize_are_split),
 		TEST(what_one_guest_closed_another_sees_on_open),
 	};
-	int rc = nfs_server_start(argv + 1);
 
-	if (rc != 0)
-		return rc;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	nfs_server_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(int argc, char *argv[])
+{
+	return nfs_server_main(argv + 1, run);
 }

@@ -13,40 +13,27 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <rte_common.h>
 
 #include "../../drivers/fsdev/nfs/nfs3_xdr.h"
-#include "fs_client.h"
-#include "nfs_liar.h"
+#include "liar_export.h"
 
 #define GROUP 3001
 #define ACCES 13
 #define EXIST 17
 
-static uint16_t port;
 static struct fs_client fsc;
 static struct weir_node *root;
 
 static void
 up(const char *more)
 {
-	char params[512], message[512];
 	struct weir_attr attr;
 
-	snprintf(params, sizeof(params),
-			"{\"name\": \"liar\", \"server\": \"127.0.0.1\", \"exportname\": \"/x\", "
-			"\"port\": %u, \"mount_port\": %u%s}",
-			port, port, more);
-	if (fsc_rpc("fsdev_nfs_create", params, message) != 0)
-		fail_msg("%s", message);
-	weir_role_assume_control();
-	fsc_open_session(&fsc, weir_fsdev_find("liar"));
-	root = weir_fsdev_root(fsc.dev);
+	root = liar_up(&fsc, more);
 	nfs_liar_demand(GROUP);
 	/* A guest knows what it has judged by. */
 	assert_int_equal(fsc_getattr(&fsc, root, NULL, &attr), 0);
@@ -57,13 +44,9 @@ up(const char *more)
 static void
 down(void)
 {
-	char message[512];
-
 	nfs_liar_refuse(0, 0, 0);
 	nfs_liar_demand(0);
-	fsc_close_session(&fsc);
-	if (fsc_rpc("fsdev_nfs_delete", "{\"name\": \"liar\"}", message) != 0)
-		fail_msg("%s", message);
+	liar_down(&fsc);
 }
 
 static int
@@ -278,8 +261,8 @@ root_and_nobody_get_no_group(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int
-main(void)
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(names_in_a_directory_of_the_group),
@@ -292,15 +275,12 @@ main(void)
 		TEST(file_that_the_guest_did_not_know_is_not_tried),
 		TEST(root_and_nobody_get_no_group),
 	};
-	int rc;
 
-	port = nfs_liar_start();
-	if (port == 0)
-		return 1;
-	if (fsc_start("0@0,1@0-1") < 0)
-		return 77;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	fsc_stop();
-	nfs_liar_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+	return liar_main("0@0,1@0-1", run);
 }

@@ -10,7 +10,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,43 +20,27 @@
 #include "weir_loop.h"
 
 #include "../../drivers/fsdev/nfs/nfs3_xdr.h"
-#include "fs_client.h"
-#include "nfs_liar.h"
+#include "liar_export.h"
 
 #define MIB 1048576u
 /* Guest memory that requests may use, and all that is around it. */
 #define IO_OFF (1u << 20)
 #define IO_LEN (1u << 18)
 
-static uint16_t port;
 static struct fs_client fsc;
 static struct weir_node *root;
 
 static void
 export_up(const char *more)
 {
-	char params[512], message[512];
-
-	snprintf(params, sizeof(params),
-			"{\"name\": \"liar\", \"server\": \"127.0.0.1\", \"exportname\": \"/x\", "
-			"\"port\": %u, \"mount_port\": %u%s}",
-			port, port, more);
-	if (fsc_rpc("fsdev_nfs_create", params, message) != 0)
-		fail_msg("%s", message);
-	weir_role_assume_control();
-	fsc_open_session(&fsc, weir_fsdev_find("liar"));
-	root = weir_fsdev_root(fsc.dev);
+	root = liar_up(&fsc, more);
 }
 
 static int
 teardown(void **state)
 {
-	char message[512];
-
 	nfs_liar_lie(1, 0);
-	fsc_close_session(&fsc);
-	if (fsc_rpc("fsdev_nfs_delete", "{\"name\": \"liar\"}", message) != 0)
-		fail_msg("%s", message);
+	liar_down(&fsc);
 	return 0;
 }
 
@@ -504,8 +487,8 @@ file_removed_while_it_is_opened_is_kept(void **state)
 
 #define TEST(name, up) cmocka_unit_test_setup_teardown(name, up, teardown)
 
-int
-main(void)
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(statuses_become_errno, setup),
@@ -519,15 +502,12 @@ main(void)
 		TEST(file_removed_while_it_is_opened_is_kept, setup),
 		TEST(lies_become_errors_and_nothing_else, setup_soft),
 	};
-	int rc;
 
-	port = nfs_liar_start();
-	if (port == 0)
-		return 1;
-	if (fsc_start("0@0,1@0-1,2@0-1") < 0)
-		return 77;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	fsc_stop();
-	nfs_liar_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+	return liar_main("0@0,1@0-1,2@0-1", run);
 }

@@ -10,42 +10,20 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "../../drivers/fsdev/nfs/nfs3_xdr.h"
-#include "fs_client.h"
-#include "nfs_liar.h"
+#include "liar_export.h"
 
 #define AUTH_FLAVOR_SYS 1
 #define AUTH_FLAVOR_GSS 390003 /* krb5, RFC 2623, section 2.7 */
 
 #define STALE 70 /* RFC 1813, section 2.6 */
 
-static uint16_t port;
 static char message[512];
-
-static int
-export_make(void)
-{
-	char params[256];
-
-	snprintf(params, sizeof(params),
-			"{\"name\": \"liar\", \"server\": \"127.0.0.1\", \"exportname\": \"/x\", "
-			"\"port\": %u, \"mount_port\": %u}",
-			port, port);
-	return fsc_rpc("fsdev_nfs_create", params, message);
-}
-
-static void
-export_delete(void)
-{
-	if (fsc_rpc("fsdev_nfs_delete", "{\"name\": \"liar\"}", message) != 0)
-		fail_msg("%s", message);
-}
 
 static int
 teardown(void **state)
@@ -60,16 +38,16 @@ root_that_is_not_ready_is_waited_for(void **state)
 {
 	nfs_liar_refuse(NFSPROC3_GETATTR, NFS3STAT_JUKEBOX, 1);
 	nfs_liar_refuse_then(NFSPROC3_FSINFO, NFS3STAT_JUKEBOX, 2);
-	if (export_make() != 0)
+	if (liar_create("", message) != 0)
 		fail_msg("%s", message);
-	export_delete();
+	liar_delete();
 }
 
 static void
 root_that_cannot_be_had_is_an_error(void **state)
 {
 	nfs_liar_refuse(NFSPROC3_FSINFO, STALE, 1);
-	assert_int_not_equal(export_make(), 0);
+	assert_int_not_equal(liar_create("", message), 0);
 	assert_non_null(strstr(message, "the root of /x: FSINFO says STALE"));
 }
 
@@ -77,7 +55,7 @@ static void
 export_that_wants_kerberos_is_refused(void **state)
 {
 	nfs_liar_offer(AUTH_FLAVOR_GSS, 4096);
-	assert_int_not_equal(export_make(), 0);
+	assert_int_not_equal(liar_create("", message), 0);
 	assert_non_null(strstr(message, "wants another security flavor than sys"));
 }
 
@@ -91,7 +69,7 @@ transfers_are_multiples_of_what_the_server_suggests(void **state)
 
 	/* It takes 65536 bytes at once. */
 	nfs_liar_offer(AUTH_FLAVOR_SYS, 24000);
-	if (export_make() != 0)
+	if (liar_create("", message) != 0)
 		fail_msg("%s", message);
 	weir_role_assume_control();
 	fsc_open_session(&fsc, weir_fsdev_find("liar"));
@@ -107,13 +85,13 @@ transfers_are_multiples_of_what_the_server_suggests(void **state)
 	assert_int_equal(fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file), 0);
 	fsc_put(&fsc, entry.node);
 	fsc_close_session(&fsc);
-	export_delete();
+	liar_delete();
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
-int
-main(void)
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(root_that_is_not_ready_is_waited_for),
@@ -121,15 +99,12 @@ main(void)
 		TEST(export_that_wants_kerberos_is_refused),
 		TEST(transfers_are_multiples_of_what_the_server_suggests),
 	};
-	int rc;
 
-	port = nfs_liar_start();
-	if (port == 0)
-		return 1;
-	if (fsc_start("0@0,1@0-1") < 0)
-		return 77;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	fsc_stop();
-	nfs_liar_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+	return liar_main("0@0,1@0-1", run);
 }

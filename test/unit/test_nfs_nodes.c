@@ -27,7 +27,7 @@
 #include "weir_loop.h"
 
 #include "../../drivers/fsdev/nfs/nfs3_xdr.h"
-#include "nfs_liar.h"
+#include "liar_export.h"
 #include "nfs_server.h"
 
 #define NB_WORKERS 2
@@ -377,37 +377,22 @@ nodes_of_a_real_server_leave_nothing_behind(void **state)
 	}
 }
 
-static uint16_t liar_port;
-
 static int
 liar_setup(void **state)
 {
-	char params[512], message[512];
-
-	snprintf(params, sizeof(params),
-			"{\"name\": \"liar\", \"server\": \"127.0.0.1\", \"exportname\": \"/x\", "
-			"\"port\": %u, \"mount_port\": %u}",
-			liar_port, liar_port);
-	if (fsc_rpc("fsdev_nfs_create", params, message) != 0)
-		fail_msg("%s", message);
-	weir_role_assume_control();
-	fsc_open_session(&nfsc, weir_fsdev_find("liar"));
+	liar_up(&nfsc, "");
 	return 0;
 }
 
 static int
 liar_teardown(void **state)
 {
-	char message[512];
-
-	fsc_close_session(&nfsc);
-	if (fsc_rpc("fsdev_nfs_delete", "{\"name\": \"liar\"}", message) != 0)
-		fail_msg("%s", message);
+	liar_down(&nfsc);
 	return 0;
 }
 
 static int
-liar_main(void)
+run_liar(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nodes_by_the_million_leave_nothing_behind,
@@ -415,34 +400,24 @@ liar_main(void)
 		cmocka_unit_test_setup_teardown(
 				nodes_that_come_and_go_do_not_pile_up, liar_setup, liar_teardown),
 	};
-	int rc;
 
-	liar_port = nfs_liar_start();
-	if (liar_port == 0)
-		return 1;
-	if (fsc_start("0@0,1@0-1,2@0-1") < 0)
-		return 77;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	fsc_stop();
-	nfs_liar_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
-int
-main(int argc, char *argv[])
+static int
+run_ganesha(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nodes_of_a_real_server_leave_nothing_behind,
 				nfs_setup, nfs_teardown),
 	};
-	int rc;
 
-	if (argc < 2)
-		return liar_main();
-	rc = nfs_server_start(argv + 1);
-	if (rc != 0)
-		return rc;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	nfs_server_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(int argc, char *argv[])
+{
+	return argc < 2 ? liar_main("0@0,1@0-1,2@0-1", run_liar) :
+			  nfs_server_main(argv + 1, run_ganesha);
 }

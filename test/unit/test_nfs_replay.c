@@ -14,7 +14,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -23,44 +22,28 @@
 #include <rte_common.h>
 
 #include "../../drivers/fsdev/nfs/nfs3_xdr.h"
-#include "fs_client.h"
-#include "nfs_liar.h"
+#include "liar_export.h"
 
 #define NOENT 2
 #define ACCES 13
 #define EXIST 17
 
-static uint16_t port;
 static struct fs_client fsc;
 static struct weir_node *root;
 
 static int
 setup(void **state)
 {
-	char params[512], message[512];
-
-	snprintf(params, sizeof(params),
-			"{\"name\": \"liar\", \"server\": \"127.0.0.1\", \"exportname\": \"/x\", "
-			"\"port\": %u, \"mount_port\": %u}",
-			port, port);
-	if (fsc_rpc("fsdev_nfs_create", params, message) != 0)
-		fail_msg("%s", message);
-	weir_role_assume_control();
-	fsc_open_session(&fsc, weir_fsdev_find("liar"));
-	root = weir_fsdev_root(fsc.dev);
+	root = liar_up(&fsc, "");
 	return 0;
 }
 
 static int
 teardown(void **state)
 {
-	char message[512];
-
 	nfs_liar_refuse(0, 0, 0);
 	nfs_liar_be_terse(false);
-	fsc_close_session(&fsc);
-	if (fsc_rpc("fsdev_nfs_delete", "{\"name\": \"liar\"}", message) != 0)
-		fail_msg("%s", message);
+	liar_down(&fsc);
 	return 0;
 }
 
@@ -353,8 +336,8 @@ name_of_an_open_file_is_taken_away_twice(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int
-main(void)
+static int
+run(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(made_twice_is_found_out),
@@ -371,15 +354,12 @@ main(void)
 		TEST(name_renamed_twice_is_looked_for),
 		TEST(name_of_an_open_file_is_taken_away_twice),
 	};
-	int rc;
 
-	port = nfs_liar_start();
-	if (port == 0)
-		return 1;
-	if (fsc_start("0@0,1@0-1") < 0)
-		return 77;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	fsc_stop();
-	nfs_liar_stop();
-	return rc;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+	return liar_main("0@0,1@0-1", run);
 }
