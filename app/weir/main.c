@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <rte_common.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 
@@ -38,6 +39,9 @@ enum exit_status {
 /* Buffers for arguments too long for a request itself: a few at a time, only SYMLINK needs them. */
 #define NB_BIG_ARGS 256
 
+/* Linux's own limit for a process, unless it was told another one. */
+#define APP_DESCRIPTORS (1u << 20)
+
 static struct {
 	enum exit_status status;
 	bool ended;
@@ -63,13 +67,19 @@ app_signals_install(void)
 	sigaction(SIGXFSZ, &ignore, NULL);
 }
 
-/* Every ring has two descriptors, every open file one. */
+/*
+ * Every ring has two descriptors, every open file one, and on some folders every name that a guest
+ * knows. Who may raise the limit that it was given does so now: in the sandbox it may no more.
+ */
 static void
 app_descriptors_raise(void)
 {
 	struct rlimit lim;
 
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == lim.rlim_max)
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return;
+	lim.rlim_cur = lim.rlim_max = RTE_MAX(lim.rlim_max, (rlim_t)APP_DESCRIPTORS);
+	if (setrlimit(RLIMIT_NOFILE, &lim) == 0 || getrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return;
 	lim.rlim_cur = lim.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &lim);

@@ -17,15 +17,15 @@
 #define CAP(name) (UINT64_C(1) << (name))
 
 /*
- * To act as the guest's user and to give files what it asks for; to open by handle; the reserved
- * blocks and quotas that root of the guest may use; memory that is locked for io_uring; the reserved
- * ports that NFS servers want.
+ * To act as the guest's user and to give files what it asks for; to open by handle; memory that is
+ * locked for io_uring; the reserved ports that NFS servers want. CAP_SYS_RESOURCE is not among them:
+ * with it no disk quota would hold what weir writes for guests.
  */
 #define CAPS_NEEDED                                                                                \
 	(CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_FOWNER) |     \
 			CAP(CAP_FSETID) | CAP(CAP_IPC_LOCK) | CAP(CAP_LINUX_IMMUTABLE) |           \
 			CAP(CAP_MKNOD) | CAP(CAP_NET_BIND_SERVICE) | CAP(CAP_SETFCAP) |            \
-			CAP(CAP_SETGID) | CAP(CAP_SETUID) | CAP(CAP_SYS_RESOURCE))
+			CAP(CAP_SETGID) | CAP(CAP_SETUID))
 
 uint64_t
 sandbox_caps_needed(void)

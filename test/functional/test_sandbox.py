@@ -14,9 +14,11 @@ from weirtest import SANITIZED, Weir, fe, holding_fe
 # Linux's numbers of them, as in capability.h.
 NEEDED = {'chown': 0, 'dac_override': 1, 'dac_read_search': 2, 'fowner': 3, 'fsetid': 4,
           'setgid': 6, 'setuid': 7, 'linux_immutable': 9, 'net_bind_service': 10, 'ipc_lock': 14,
-          'sys_resource': 24, 'mknod': 27, 'setfcap': 31}
+          'mknod': 27, 'setfcap': 31}
 SYS_ADMIN = 21
+SYS_RESOURCE = 24
 SETPCAP = 8
+DESCRIPTORS = 1 << 20
 LANDLOCK_CREATE_RULESET = 444
 FILTERED = 2
 
@@ -110,6 +112,30 @@ def test_each_part_can_be_switched_off(weir_factory):
 def test_a_capability_can_be_kept(weir_factory):
     weir = weir_factory('--keep-cap', 'sys_admin', '--keep-cap', 'CAP_SETPCAP')
     assert_all(weir, own_caps() & mask(SYS_ADMIN, SETPCAP, *NEEDED.values()), FILTERED)
+
+
+class FewDescriptors(Weir):
+    """Started where little is allowed."""
+
+    @staticmethod
+    def command_line(*args):
+        return ['prlimit', '--nofile=512:2048', *Weir.command_line(*args)]
+
+
+def descriptors(pid):
+    with open(f'/proc/{pid}/limits', encoding='ascii') as file:
+        line = next(line for line in file if line.startswith('Max open files'))
+    return [int(word) for word in line.split()[3:5]]
+
+
+def test_descriptors_are_raised_before_the_right_to_is_given_up():
+    with open('/proc/sys/fs/nr_open', encoding='ascii') as file:
+        may = own_caps() >> SYS_RESOURCE & 1 and int(file.read()) >= DESCRIPTORS
+    with FewDescriptors() as weir:
+        assert descriptors(weir.pid) == [DESCRIPTORS if may else 2048] * 2
+        # With it, no quota of a file's owner would hold what weir writes for a guest.
+        assert_all(weir, own_caps() & mask(*NEEDED.values()), FILTERED)
+        weir.stop()
 
 
 def test_aio_behaves_when_all_is_on(confined, folder):

@@ -163,6 +163,8 @@ check_few_caps(void)
 	CHECK((few & 1u << CAP_CHOWN) != 0);
 	CHECK((few & 1u << CAP_SYS_PTRACE) != 0);
 	CHECK((few & (1u << CAP_SYS_ADMIN | 1u << CAP_SETPCAP | 1u << CAP_NET_ADMIN)) == 0);
+	/* Quotas do not hold who has it. */
+	CHECK((few & 1u << CAP_SYS_RESOURCE) == 0);
 	CHECK(caps_of_thread("CapEff:") == few);
 	CHECK(caps_of_thread("CapBnd:") == few);
 	CHECK(caps_of_thread("CapInh:") == 0);
