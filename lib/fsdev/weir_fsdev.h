@@ -207,6 +207,12 @@ struct weir_dirent {
  * used up by it.
  */
 #define WEIR_FSREQ_SYNCFS (1u << 5)
+/**
+ * CREATE, TMPFILE, MKNOD: the guest's kernel has taken the set-group-id bit off in.create.mode where
+ * the caller may not have it. It is there, so the caller is in the group that the file gets from its
+ * directory, or may do without.
+ */
+#define WEIR_FSREQ_SETGID (1u << 6)
 
 /** SETXATTR, in.io.flags, beside XATTR_CREATE and XATTR_REPLACE: the set-group-id bit falls. */
 #define WEIR_XATTR_KILL_SGID (1u << 31)

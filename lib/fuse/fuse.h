@@ -285,6 +285,10 @@ void fuse_idmap_out(const struct fuse_idmaps *maps, uint32_t *uid, uint32_t *gid
 /* Takes len bytes of extensions into req, which borrows them. 0; -EINVAL, counted. */
 int WEIR_ON_WORKER fuse_take_ext(struct weir_fuse_req *req, const uint8_t *ext, size_t len);
 
+/* op_name.c */
+/* WEIR_FSREQ_SETGID, if what the guest says of a new file's mode is to be believed; else 0. */
+uint32_t WEIR_ON_WORKER fuse_setgid_flag(const struct weir_fuse_req *req, uint32_t mode);
+
 /* reply.c */
 /* Submits req->io as a verb. Always returns 0. */
 int WEIR_ON_WORKER fuse_start_io(struct weir_fuse_req *req, enum weir_fsop verb);

@@ -112,7 +112,8 @@ fuse_make_file(struct weir_fuse_req *req, const struct fuse_create_in *in, enum 
 					O_CREAT);
 	if (rc < 0)
 		return rc;
-	req->io.flags |= fuse_trunc_flags(req, in->flags, in->open_flags);
+	req->io.flags |= fuse_trunc_flags(req, in->flags, in->open_flags) |
+			fuse_setgid_flag(req, in->mode);
 	return fuse_start_io(req, verb);
 }
 

@@ -11,6 +11,8 @@
 /* Names in directories. The dispatcher has looked up the directory and checked the names. */
 
 #define NSEC_PER_SEC 1000000000u
+/* Linux takes set-group-id bits off what is made since 6.0; 6.1 is the first to be known by this. */
+#define FUSE_MINOR_STRIPS_SETGID 37
 
 void WEIR_ON_WORKER
 fuse_fill_entry(struct weir_fuse_session *sess, struct fuse_entry_out *out,
@@ -79,6 +81,18 @@ fuse_symlink(struct weir_fuse_req *req, const void *arg)
 	return fuse_start_io(req, WEIR_FSOP_SYMLINK);
 }
 
+/* Who is made somebody else by a map is in groups of the guest's, not of the host's. */
+uint32_t WEIR_ON_WORKER
+fuse_setgid_flag(const struct weir_fuse_req *req, uint32_t mode)
+{
+	if (likely((mode & S_ISGID) == 0) || req->io.cred.mapped)
+		return 0;
+	return atomic_load_explicit(&req->sess->shared->minor, memory_order_relaxed) >=
+					FUSE_MINOR_STRIPS_SETGID ?
+			WEIR_FSREQ_SETGID :
+			0;
+}
+
 int WEIR_ON_WORKER
 fuse_mknod(struct weir_fuse_req *req, const void *arg)
 {
@@ -93,6 +107,7 @@ fuse_mknod(struct weir_fuse_req *req, const void *arg)
 	req->io.in.create.mode = type | (in->mode & 07777);
 	req->io.in.create.umask = in->umask & 0777;
 	req->io.in.create.rdev = in->rdev;
+	req->io.flags |= fuse_setgid_flag(req, in->mode);
 	return fuse_start_io(req, WEIR_FSOP_MKNOD);
 }
 

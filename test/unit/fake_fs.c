@@ -294,7 +294,7 @@ fake_note_made(const struct weir_fsreq *req)
 {
 	struct fake_made *made = &fake.made;
 
-	*made = (struct fake_made){ .cred = req->cred };
+	*made = (struct fake_made){ .cred = req->cred, .flags = req->flags };
 	if (req->name != NULL)
 		snprintf(made->name, sizeof(made->name), "%s", req->name);
 	if (req->in.create.label_name == NULL)

@@ -46,6 +46,7 @@ struct fake_call {
 
 /* What the last verb that makes a file was asked: a copy, since the request's is gone by then. */
 struct fake_made {
+	uint32_t flags;
 	char name[256];
 	struct weir_cred cred;
 	char label_name[256];

@@ -179,6 +179,26 @@ cred_member_of_a_setgid_directorys_group_makes_programs_for_it(void **state)
 }
 
 static void
+cred_guest_that_has_judged_makes_programs_for_a_setgid_directorys_group(void **state)
+{
+	struct weir_node *dir;
+
+	host_dir("judged", OTHER, 02777);
+	dir = look("judged");
+	act_as(UID, GID, 022);
+	fsc.flags = WEIR_FSREQ_SETGID;
+	create(dir, "exec", 02775);
+	make(WEIR_FSOP_MKNOD, dir, "node", S_IFREG | 02775);
+	fsc.flags = 0;
+	check("judged/exec", UID, OTHER, S_IFREG | 02755);
+	check("judged/node", UID, OTHER, S_IFREG | 02755);
+	/* It is not for the next one. */
+	create(dir, "other", 02755);
+	check("judged/other", UID, OTHER, S_IFREG | 0755);
+	fsc_put(&fsc, dir);
+}
+
+static void
 cred_default_acl_beats_the_umask(void **state)
 {
 	/* Version 2; u::rwx, g::rwx, o::r-x. */
@@ -424,6 +444,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cred_device_numbers_pass_both_ways),
 	cmocka_unit_test(cred_setgid_directory_gives_its_group),
 	cmocka_unit_test(cred_member_of_a_setgid_directorys_group_makes_programs_for_it),
+	cmocka_unit_test(cred_guest_that_has_judged_makes_programs_for_a_setgid_directorys_group),
 	cmocka_unit_test(cred_default_acl_beats_the_umask),
 	cmocka_unit_test(cred_folder_of_a_supplementary_group_is_writable),
 	cmocka_unit_test(cred_file_that_came_first_is_opened_with_the_callers_rights),

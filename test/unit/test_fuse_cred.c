@@ -272,6 +272,36 @@ label_of_a_length_that_is_a_lie_is_refused(void **state)
 }
 
 static uint32_t
+setgid_of(uint32_t opcode, uint32_t mode)
+{
+	const struct fuse_create_in create = { .flags = O_RDWR, .mode = mode };
+	const struct fuse_mknod_in mknod = { .mode = mode };
+	struct made *m = calloc(1, sizeof(*m));
+
+	if (opcode == FUSE_CREATE)
+		add(m, &create, sizeof(create));
+	else
+		add(m, &mknod, sizeof(mknod));
+	add(m, "new", 4);
+	assert_true(end(m, opcode, false) > 0);
+	return fake.made.flags & WEIR_FSREQ_SETGID;
+}
+
+static void
+setgid_of_what_is_made_is_the_judgement_of_guests_that_have_one(void **state)
+{
+	static const uint32_t opcodes[] = { FUSE_CREATE, FUSE_MKNOD };
+
+	for (unsigned int i = 0; i < RTE_DIM(opcodes); i++) {
+		atomic_store(&guest_sess->shared->minor, 37);
+		assert_true(setgid_of(opcodes[i], S_IFREG | 02755));
+		assert_false(setgid_of(opcodes[i], S_IFREG | 04755));
+		atomic_store(&guest_sess->shared->minor, 36);
+		assert_false(setgid_of(opcodes[i], S_IFREG | 02755));
+	}
+}
+
+static uint32_t
 killpriv_of(uint32_t opcode, uint64_t nodeid, const void *arg, size_t len)
 {
 	assert_true(guest_call(opcode, nodeid, arg, len, NULL, 0) >= 0);
@@ -324,6 +354,9 @@ setid_bits_fall_where_the_guest_says_so(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test_setup_teardown(
+			setgid_of_what_is_made_is_the_judgement_of_guests_that_have_one,
+			guest_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(
 			setid_bits_fall_where_the_guest_says_so, guest_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(group_of_the_directory_reaches_what_makes_a_file,

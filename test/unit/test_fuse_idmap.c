@@ -227,6 +227,20 @@ forbidden_ids_make_nothing_and_own_nothing(void **state)
 	assert_true(guest_lookup(1, "file") > 0);
 }
 
+/* In groups of the guest's, which are others on the host. */
+static void
+setgid_is_nobodys_judgement_where_ids_are_mapped(void **state)
+{
+	const struct fuse_mknod_in in = { .mode = S_IFREG | 02755 };
+	struct fuse_entry_out out;
+
+	assert_int_equal(guest_call_names(FUSE_MKNOD, 1, &in, sizeof(in), "a", NULL, &out,
+					 sizeof(out)),
+			sizeof(out));
+	assert_int_equal(fake.last.mode, S_IFREG | 02755);
+	assert_int_equal(fake.last.flags & WEIR_FSREQ_SETGID, 0);
+}
+
 static void
 acls_are_not_passed_where_their_ids_would_be_wrong(void **state)
 {
@@ -251,6 +265,8 @@ static const struct CMUnitTest tests[] = {
 			guest_teardown),
 	cmocka_unit_test_setup_teardown(
 			forbidden_ids_make_nothing_and_own_nothing, mapped_setup, guest_teardown),
+	cmocka_unit_test_setup_teardown(setgid_is_nobodys_judgement_where_ids_are_mapped,
+			mapped_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(acls_are_not_passed_where_their_ids_would_be_wrong,
 			mapped_setup, guest_teardown),
 };

@@ -335,7 +335,7 @@ only_members_of_its_group_make_programs_in_a_setgid_directory(void **state)
 	const struct weir_attr gid = { .gid = 77, .mode = 02777 };
 	uint32_t dir = made(ROOT, "d", S_IFDIR | 0755);
 	struct memfs_new what = { .mode = S_IFREG | 02755, .uid = 5, .gid = 5 };
-	uint32_t stranger, member, nogroup;
+	uint32_t stranger, member, nogroup, judged;
 
 	assert_int_equal(memfs_setattr(fs, dir, WEIR_SET_GID | WEIR_SET_MODE, &gid), 0);
 	assert_int_equal(memfs_make(fs, dir, "stranger", &what, &stranger), 0);
@@ -343,6 +343,10 @@ only_members_of_its_group_make_programs_in_a_setgid_directory(void **state)
 	assert_int_equal(memfs_make(fs, dir, "nogroup", &what, &nogroup), 0);
 	what.has_group = true;
 	assert_int_equal(memfs_make(fs, dir, "member", &what, &member), 0);
+	what.has_group = false;
+	what.setgid = true;
+	assert_int_equal(memfs_make(fs, dir, "judged", &what, &judged), 0);
+	assert_int_equal(attr_of(judged).mode, S_IFREG | 02755);
 	assert_int_equal(attr_of(stranger).mode, S_IFREG | 0755);
 	assert_int_equal(attr_of(nogroup).mode, S_IFREG | 0755);
 	assert_int_equal(attr_of(member).mode, S_IFREG | 02755);

@@ -223,6 +223,69 @@ group_of_a_directory_goes_with_the_caller(void **state)
 	rmdir(nfs_host("team"));
 }
 
+static mode_t
+mode_of_made(struct weir_node *dir, enum weir_fsop op, uint32_t flags)
+{
+	struct weir_entry entry;
+	struct weir_file *file;
+	mode_t mode;
+
+	if (op == WEIR_FSOP_CREATE) {
+		assert_int_equal(fsc_create(&nfsc, dir, "x", flags, 02775, &entry, &file), 0);
+		nfs_close(&entry, file);
+	} else {
+		assert_int_equal(fsc_make(&nfsc, op, dir, "x", S_IFREG | 02775, 0, &entry), 0);
+		fsc_put(&nfsc, entry.node);
+	}
+	mode = nfs_host_stat("setgid/x").st_mode;
+	assert_int_equal(nfs_host_stat("setgid/x").st_gid, 3001);
+	assert_int_equal(entry.attr.mode, mode);
+	unlink(nfs_host("setgid/x"));
+	return mode & 07777;
+}
+
+static void
+programs_for_a_setgid_directorys_group_are_as_the_guest_has_judged(void **state)
+{
+	struct weir_entry dir;
+
+	assert_int_equal(mkdir(nfs_host("setgid"), 0777), 0);
+	assert_int_equal(chown(nfs_host("setgid"), 0, 3001), 0);
+	assert_int_equal(chmod(nfs_host("setgid"), 02777), 0);
+	dir = nfs_look("setgid");
+	nfsc.cred.uid = nfsc.cred.gid = 1000;
+	assert_int_equal(mode_of_made(dir.node, WEIR_FSOP_CREATE, O_RDWR), 0775);
+	nfsc.flags = WEIR_FSREQ_SETGID;
+	assert_int_equal(mode_of_made(dir.node, WEIR_FSOP_CREATE, O_RDWR), 02775);
+	assert_int_equal(mode_of_made(dir.node, WEIR_FSOP_CREATE, O_RDWR | O_EXCL), 02775);
+	assert_int_equal(mode_of_made(dir.node, WEIR_FSOP_MKNOD, 0), 02775);
+	nfsc.cred.mapped = true;
+	assert_int_equal(mode_of_made(dir.node, WEIR_FSOP_CREATE, O_RDWR), 0775);
+	nfsc.cred = (struct weir_cred){ .pid = 1 };
+	nfsc.flags = 0;
+	fsc_put(&nfsc, dir.node);
+	rmdir(nfs_host("setgid"));
+}
+
+static void
+directory_that_became_setgid_unseen_was_not_judged(void **state)
+{
+	struct weir_entry dir;
+
+	assert_int_equal(mkdir(nfs_host("setgid"), 0777), 0);
+	assert_int_equal(chown(nfs_host("setgid"), 0, 3001), 0);
+	assert_int_equal(chmod(nfs_host("setgid"), 0777), 0);
+	dir = nfs_look("setgid");
+	assert_int_equal(chmod(nfs_host("setgid"), 02777), 0);
+	nfsc.cred.uid = nfsc.cred.gid = 1000;
+	nfsc.flags = WEIR_FSREQ_SETGID;
+	assert_int_equal(mode_of_made(dir.node, WEIR_FSOP_CREATE, O_RDWR), 0775);
+	nfsc.cred = (struct weir_cred){ .pid = 1 };
+	nfsc.flags = 0;
+	fsc_put(&nfsc, dir.node);
+	rmdir(nfs_host("setgid"));
+}
+
 static void
 squashed_callers_are_somebody_else(void **state)
 {
@@ -352,6 +415,8 @@ run(void)
 		TEST(name_that_keeps_an_open_file_cannot_be_removed),
 		TEST(permissions_are_those_of_the_caller),
 		TEST(group_of_a_directory_goes_with_the_caller),
+		TEST(programs_for_a_setgid_directorys_group_are_as_the_guest_has_judged),
+		TEST(directory_that_became_setgid_unseen_was_not_judged),
 		TEST(squashed_callers_are_somebody_else),
 		TEST(set_id_bits_fall_at_the_server_when_another_writes),
 		TEST(requests_larger_than_rsize_and_wsize_are_split),

@@ -329,8 +329,8 @@ void WEIR_ON_WORKER aio_detach(struct weir_channel *chan, struct weir_fsreq *req
 
 /** Takes the caller's fsuid and fsgid; the thread's umask is its own. @return 0, -EPERM: may not. */
 int WEIR_ON_HELPER aio_cred_take(const struct weir_cred *cred);
-/** As above, but stays able to pass permission checks: the guest's kernel made them. */
-int WEIR_ON_HELPER aio_cred_take_able(const struct weir_cred *cred);
+/** For req's caller, but stays able to pass the checks that the guest's kernel made. */
+int WEIR_ON_HELPER aio_cred_take_able(const struct weir_fsreq *req);
 void WEIR_ON_HELPER aio_cred_drop(void);
 /**
  * Whether what the thread writes and cuts from here on takes set-id bits and file capabilities away,

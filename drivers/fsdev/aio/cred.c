@@ -25,7 +25,8 @@
 /*
  * What a helper keeps while it acts for a user: the guest's kernel has checked permissions with all
  * the groups of the caller, which FUSE does not tell. CAP_FSETID is not among them, so that setgid
- * bits come out as they would for the caller on a local file system.
+ * bits come out as they would for the caller on a local file system, unless that kernel has judged
+ * them too.
  */
 #define CRED_KEPT                                                                                  \
 	(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_MKNOD)
@@ -127,14 +128,15 @@ aio_cred_take(const struct weir_cred *cred)
 }
 
 int WEIR_ON_HELPER
-aio_cred_take_able(const struct weir_cred *cred)
+aio_cred_take_able(const struct weir_fsreq *req)
 {
+	const uint32_t setgid = (req->flags & WEIR_FSREQ_SETGID) != 0 ? 1u << CAP_FSETID : 0;
 	int rc;
 
-	rc = aio_cred_take(cred);
-	if (rc < 0 || cred->uid == 0)
+	rc = aio_cred_take(&req->cred);
+	if (rc < 0 || req->cred.uid == 0)
 		return rc;
-	rc = cred_set_effective(UINT32_MAX, CRED_KEPT);
+	rc = cred_set_effective(UINT32_MAX, CRED_KEPT | setgid);
 	if (rc < 0)
 		aio_cred_drop();
 	return rc;

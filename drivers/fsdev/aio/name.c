@@ -137,7 +137,7 @@ make_name(const struct weir_fsreq *req, int dirfd)
 	const uint32_t mode = req->in.create.mode;
 	int rc;
 
-	rc = aio_cred_take_able(&req->cred);
+	rc = aio_cred_take_able(req);
 	if (rc < 0)
 		return rc;
 	switch (req->op) {
@@ -280,7 +280,7 @@ create_open(struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	const int flags = aio_open_flags(req->file->flags);
 	int fd;
 
-	fd = aio_cred_take_able(&req->cred);
+	fd = aio_cred_take_able(req);
 	if (fd < 0)
 		return fd;
 	aio_cred_umask(req->in.create.umask);
@@ -303,7 +303,7 @@ tmpfile_open(const struct aio_fs *fs, struct weir_fsreq *req, int dirfd)
 	const int flags = aio_open_flags(req->file->flags) | ((int)req->file->flags & O_EXCL);
 	int fd;
 
-	fd = aio_cred_take_able(&req->cred);
+	fd = aio_cred_take_able(req);
 	if (fd < 0)
 		return fd;
 	aio_cred_umask(req->in.create.umask);

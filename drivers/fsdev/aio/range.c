@@ -25,7 +25,7 @@
 static void WEIR_ON_HELPER
 range_take_cred(const struct weir_fsreq *req)
 {
-	(void)aio_cred_take_able(&req->cred);
+	(void)aio_cred_take_able(req);
 }
 
 static int WEIR_ON_HELPER

@@ -47,6 +47,7 @@ struct memfs_new {
 	uint32_t uid, gid;
 	uint32_t group; /* has_group: one more that the maker is in */
 	bool has_group;
+	bool setgid; /* the maker may have S_ISGID of mode, whatever the groups */
 	uint32_t rdev;
 	const char *target; /* of a symbolic link, at most 4095 bytes */
 	const char *label_name; /* of an attribute that it has from the start; NULL: of none */

@@ -221,8 +221,8 @@ inherit_group(struct memfs_inode *inode, uint32_t gid, const struct memfs_new *w
 	inode->gid = gid;
 	if (S_ISDIR(inode->mode))
 		inode->mode |= S_ISGID;
-	else if ((inode->mode & S_IXGRP) != 0 && what->uid != 0 && what->gid != gid &&
-			!(what->has_group && what->group == gid))
+	else if ((inode->mode & S_IXGRP) != 0 && !what->setgid && what->uid != 0 &&
+			what->gid != gid && !(what->has_group && what->group == gid))
 		inode->mode &= ~S_ISGID;
 }
 

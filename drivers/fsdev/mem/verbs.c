@@ -109,6 +109,7 @@ mem_new(const struct weir_fsreq *req, uint32_t type)
 		.gid = req->cred.gid,
 		.group = req->cred.group,
 		.has_group = req->cred.has_group,
+		.setgid = (req->flags & WEIR_FSREQ_SETGID) != 0,
 		.rdev = type == S_IFCHR || type == S_IFBLK ? req->in.create.rdev : 0,
 		.label_name = req->in.create.label_name,
 		.label = req->in.create.label,

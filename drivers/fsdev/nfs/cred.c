@@ -116,6 +116,19 @@ cred_add_judged(const struct nfs_call *call, struct weir_sunrpc_cred *cred)
 		cred_add(params, req->in.setattr.attr.gid, cred);
 }
 
+/*
+ * From a new file in a setgid directory a server takes the bit unless its maker is in the directory's
+ * group, and does not say so. The guest has left it on, so its caller is; where it knew that the
+ * directory is one.
+ */
+void WEIR_ON_WORKER
+nfs_cred_make(struct weir_fsreq *req)
+{
+	if ((req->flags & WEIR_FSREQ_SETGID) != 0)
+		nfs_ctx_of(req)->grouped = atomic_load_explicit(
+				&nfs_node_of(req->node)->setgid, memory_order_relaxed);
+}
+
 /* The file whose later calls are denied as this one is. */
 static struct nfs_file *
 cred_file(const struct weir_fsreq *req)

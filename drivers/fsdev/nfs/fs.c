@@ -191,6 +191,7 @@ fs_mounted(struct nfs_fs *fs)
 	root->fsid = fs->mount->root_fsid;
 	root->fileid = fs->mount->root_fileid;
 	atomic_store_explicit(&root->gid, NFS_NO_GROUP, memory_order_relaxed);
+	atomic_store_explicit(&root->setgid, false, memory_order_relaxed);
 	/* Release pairs with the acquire in chan_attach(). */
 	atomic_store_explicit(&fs->mounted, true, memory_order_release);
 	weir_log(nfs, NOTICE, "%s: %s:%s is mounted", weir_fsdev_name(fs->dev), fs->params->server,

@@ -194,6 +194,7 @@ make(struct weir_channel *chan, struct weir_fsreq *req, const struct nfs_step *s
 	int rc = nfs_name_check(chan, req->name);
 
 	ctx->found = (struct nfs_found){ 0 };
+	nfs_cred_make(req);
 	return rc < 0 ? rc : nfs_call(req, step);
 }
 
@@ -273,6 +274,7 @@ nfs_op_create(struct weir_channel *chan, struct weir_fsreq *req)
 	if (rc < 0)
 		return rc;
 	ctx->found = (struct nfs_found){ 0 };
+	nfs_cred_make(req);
 	if ((req->file->flags & O_EXCL) == 0)
 		return nfs_call(req, &create_step);
 	ctx->found.verifier = atomic_fetch_add(&nfs_chan_of(req)->fs->next_verifier, 1);

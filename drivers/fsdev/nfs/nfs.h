@@ -132,6 +132,7 @@ enum nfs_silly {
 struct nfs_node {
 	struct nfs3_fh fh; /**< what it is; never changes */
 	_Atomic uint8_t silly; /**< enum nfs_silly */
+	_Atomic bool setgid; /**< its set-group-id bit, and */
 	_Atomic uint32_t gid; /**< group, as guests were told last; NFS_NO_GROUP: not yet */
 	uint64_t fileid;
 	uint64_t fsid;
@@ -352,6 +353,8 @@ void WEIR_ON_WORKER nfs_cred(struct nfs_call *call, struct weir_sunrpc_cred *cre
  * groups of what it is about. @return false: it had, or may not have them.
  */
 bool WEIR_ON_WORKER nfs_cred_again(struct nfs_call *call);
+/** After nfs_begin(), of what makes a file: the calls have the directory's group if the mode takes it. */
+void WEIR_ON_WORKER nfs_cred_make(struct weir_fsreq *req);
 
 /* error.c */
 int nfs_errno(uint32_t status);

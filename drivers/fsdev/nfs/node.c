@@ -101,6 +101,19 @@ nfs_mode_type(const struct nfs3_attr *attr)
 	return types[attr->type];
 }
 
+/* They change seldom, and all workers read what lies beside them. */
+static void
+node_told(const struct weir_node *node, const struct nfs3_attr *attr)
+{
+	struct nfs_node *priv = nfs_node_of(node);
+	const bool setgid = (attr->mode & S_ISGID) != 0;
+
+	if (atomic_load_explicit(&priv->gid, memory_order_relaxed) != attr->gid)
+		atomic_store_explicit(&priv->gid, attr->gid, memory_order_relaxed);
+	if (atomic_load_explicit(&priv->setgid, memory_order_relaxed) != setgid)
+		atomic_store_explicit(&priv->setgid, setgid, memory_order_relaxed);
+}
+
 struct node_init {
 	const struct nfs3_fh *fh;
 	const struct nfs3_attr *attr;
@@ -115,7 +128,7 @@ node_init(struct weir_node *node, void *arg)
 	priv->fh = *init->fh;
 	priv->fileid = init->attr->fileid;
 	priv->fsid = init->attr->fsid;
-	atomic_store_explicit(&priv->gid, init->attr->gid, memory_order_relaxed);
+	node_told(node, init->attr);
 	return 0;
 }
 
@@ -185,16 +198,6 @@ rdev_encode(uint32_t major, uint32_t minor)
 	return (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xfff00) << 12;
 }
 
-/* It changes seldom, and all workers read what lies beside it. */
-static void
-node_told(const struct weir_node *node, uint32_t gid)
-{
-	struct nfs_node *priv = nfs_node_of(node);
-
-	if (atomic_load_explicit(&priv->gid, memory_order_relaxed) != gid)
-		atomic_store_explicit(&priv->gid, gid, memory_order_relaxed);
-}
-
 void
 nfs_attr(const struct nfs_fs *fs, const struct weir_node *node, const struct nfs3_attr *in,
 		struct weir_attr *out)
@@ -219,7 +222,7 @@ nfs_attr(const struct nfs_fs *fs, const struct weir_node *node, const struct nfs
 		out->rdev = rdev_encode(in->major, in->minor);
 	if (node == NULL)
 		return;
-	node_told(node, in->gid);
+	node_told(node, in);
 	/* The name that keeps it is nobody's. */
 	if (out->nlink > 0 && node->type == S_IFREG &&
 			atomic_load(&nfs_node_of(node)->silly) == NFS_SILLY_DONE)
