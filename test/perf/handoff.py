@@ -10,7 +10,6 @@ the load shares the backend worker's CPU if there are only two. Time counts in p
 work. Nothing is judged: machines are noisy, and only differences within one run mean anything.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -18,13 +17,15 @@ import subprocess
 import sys
 import time
 
+import measurement
+from measurement import CPUS
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'functional'))
 
 import weirtest  # noqa: E402  (its folder is on the path from here on)
 
 BENCH = os.path.join(weirtest.BUILD, 'test', 'perf', 'handoff-bench')
 PERF = os.path.join(weirtest.BUILD, 'app', 'weir-perf', 'weir-perf')
-CPUS = sorted(os.sched_getaffinity(0))
 LOAD_CPU, BACKEND_CPU, FRONTEND_CPU = CPUS[0], CPUS[len(CPUS) // 2 - 1], CPUS[-1]
 DEPTHS = (1, 4, 32)
 DEVICE_DEPTHS = (1, 32)
@@ -139,16 +140,14 @@ def print_table(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0],
-                                     epilog='WEIR_BUILD names the build directory.')
+    parser = measurement.parser(__doc__)
     parser.add_argument('--runs', type=int, default=5, help='runs of each, medians count (5)')
     parser.add_argument('--turns', type=int, default=1000, help='of each mode in a run (1000)')
     parser.add_argument('--device', action='store_true', help='also through a device')
     parser.add_argument('--seconds', type=float, default=2, help='length of a run of it (2)')
-    parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
+    measurement.add_json(parser)
     args = parser.parse_args()
-    if len(CPUS) < 2:
-        sys.exit('this needs two CPUs')
+    measurement.need_two_cpus()
     runs = {}
     for run in range(args.runs):
         print(f'run {run + 1} of {args.runs}', file=sys.stderr)
@@ -157,10 +156,7 @@ def main():
         for depth in DEVICE_DEPTHS if args.device else ():
             runs.setdefault(('device', depth), []).append(run_device(depth, args.seconds))
     rows = summary(runs)
-    if args.json:
-        print(json.dumps(rows))
-    else:
-        print_table(rows)
+    measurement.show(rows, args, print_table)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,6 @@ taking its own. Reads in a second of the worker's CPU time are medians: they do 
 much of the CPU it got. Nothing is judged: only ratios mean anything.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -18,6 +17,9 @@ import statistics
 import subprocess
 import sys
 import time
+
+import measurement
+from measurement import CPUS
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'functional'))
 
@@ -28,7 +30,6 @@ DEVICES, QUEUES = 32, 64
 RATE = 1000
 IDLE_S = 3
 PARTS = ('idle', 'crowd', 'policies')
-CPUS = sorted(os.sched_getaffinity(0))
 LOAD_CPU, SERVER_CPU = CPUS[0], CPUS[-1]
 
 
@@ -193,11 +194,11 @@ def show_policies(table):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
+    parser = measurement.parser(__doc__)
     parser.add_argument('--runs', type=int, default=5, help='runs of each, the best counts (5)')
     parser.add_argument('--seconds', type=int, default=1, help='length of a run (1)')
     parser.add_argument('--part', choices=PARTS, action='append', help='only this; repeatable')
-    parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
+    measurement.add_json(parser)
     args = parser.parse_args()
     parts = args.part or PARTS
     got = {}

@@ -8,10 +8,9 @@ this tells of a change what a stop-watch cannot. weir's code runs under callgrin
 engine on null and mem, from the ring and back to it, and the NFS client on recorded replies. What
 is counted, and what it does not say: doc/performance.md, "The bar".
 
-Exits 1 when an operation takes more than 1.03 times its bar, and names the functions that grew.
+Of an operation that takes more than 1.03 times its bar, the functions that grew are named.
 """
 
-import argparse
 import collections
 import glob
 import json
@@ -21,6 +20,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+import measurement
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -217,9 +218,10 @@ def record():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0],
-                                     epilog='WEIR_BUILD names the build directory, of gcc.')
-    parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
+    parser = measurement.parser(
+        __doc__, 'It has to be of gcc, with the options that meson has by default.',
+        exits='Exit status: 0 all within the bars; 1 some not, or not measured; 2 wrong usage.')
+    measurement.add_json(parser)
     parser.add_argument('--update', action='store_true',
                         help='lower bars to what was measured, and add new ones')
     parser.add_argument('--raise', action='store_true', dest='may_raise',

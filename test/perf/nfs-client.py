@@ -9,7 +9,6 @@ counts in poll rounds that did work: in system calls as system time, else as use
 judged: machines are noisy, and only ratios of one run mean anything.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -18,6 +17,9 @@ import subprocess
 import sys
 import time
 
+import measurement
+from measurement import CPUS
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..', 'functional'), os.path.join(HERE, '..', 'nfs')]
 
@@ -25,7 +27,6 @@ import ganesha  # noqa: E402  (their folders are on the path from here on)
 import weirtest  # noqa: E402
 
 BENCH = os.path.join(weirtest.BUILD, 'test', 'perf', 'weir-nfs-bench')
-CPUS = sorted(os.sched_getaffinity(0))
 OTHER_CPU, CLIENT_CPU = CPUS[0], CPUS[-1]
 
 MIB = 1 << 20
@@ -212,20 +213,16 @@ def print_table(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0],
-                                     epilog='WEIR_BUILD names the build directory.')
+    parser = measurement.parser(__doc__)
     parser.add_argument('--runs', type=int, default=5, help='runs of each, medians count (5)')
     parser.add_argument('--ms', type=int, default=2000, help='length of a run (2000)')
-    parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
+    measurement.add_json(parser)
     args = parser.parse_args()
     if not ganesha.is_installed():
         sys.exit(f'this needs root, {ganesha.SERVER} and {ganesha.SHIM}')
 
     rows = summary(measure(args))
-    if args.json:
-        print(json.dumps(rows))
-    else:
-        print_table(rows)
+    measurement.show(rows, args, print_table)
 
 
 if __name__ == '__main__':

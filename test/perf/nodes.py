@@ -10,11 +10,12 @@ all by way of a device. Memory is that of the whole process beyond what it had w
 mounted, so the index over nodes (32 MiB once) and the session's counts are in it.
 """
 
-import argparse
 import os
 import shutil
 import sys
 import tempfile
+
+import measurement
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'functional'))
 
@@ -46,10 +47,10 @@ def measure(weir, folder, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('--files', type=int, default=1000000)
-    parser.add_argument('--entries', type=int, default=10000, help='files of a directory')
-    parser.add_argument('--folder', default='/dev/shm')
+    parser = measurement.parser(__doc__)
+    parser.add_argument('--files', type=int, default=1000000, help='how many (1000000)')
+    parser.add_argument('--entries', type=int, default=10000, help='files of a directory (10000)')
+    parser.add_argument('--folder', default='/dev/shm', help='on tmpfs, for the files (/dev/shm)')
     parser.add_argument('--max-fds', type=int, default=0, help='of the file system; 0: its default')
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix='weir-nodes-', dir=args.folder)

@@ -6,10 +6,9 @@
 Most run weir and another server in turn under one load by weir-perf: its own floor (rings and FUSE
 only), or QEMU's C virtiofsd on the same tmpfs folder. Load and server have a CPU each. Medians, and
 the least and greatest ratio of a round, are printed as soon as they are known, then all of them as
-a table. Nothing is judged: the exit status is 0 if everything could be measured.
+a table. Nothing is judged. What the machine lacks the means for is left out and named at the end.
 """
 
-import argparse
 import contextlib
 import json
 import mmap
@@ -23,13 +22,15 @@ import tempfile
 import time
 from typing import NamedTuple
 
+import measurement
+from measurement import CPUS
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'functional'))
 
 import weirtest  # noqa: E402  (its folder is on the path from here on)
 
 VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
-CPUS = sorted(os.sched_getaffinity(0))
 LOAD_CPU, SERVER_CPU = CPUS[0], CPUS[-1]
 WEIR, FLOOR, PEER, LOOP = 'weir', 'floor', 'virtiofsd', 'loop'
 MIB = 1 << 20
@@ -398,9 +399,9 @@ def measure(bench, names):
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(
-        description=__doc__.split('\n', maxsplit=1)[0], epilog='WEIR_BUILD names the build '
-        'directory. Two CPUs are needed; give weir and the load the first and the last by taskset.')
+    parser = measurement.parser(
+        __doc__, 'Two CPUs are needed; give weir and the load the first and the last by taskset.',
+        exits='Exit status: 0 measured what the machine has the means for; 1 not; 2 wrong usage.')
     parser.add_argument('--list', action='store_true', help='say what scenarios there are')
     parser.add_argument('--only', metavar='NAME', action='append', default=[],
                         help='only this one, or those that begin so when it ends in *; repeatable')
@@ -427,8 +428,7 @@ def main():
         for name in args.names:
             print(f'{name:16} {describe(name)}')
         return
-    if len(CPUS) < 2:
-        sys.exit('this needs two CPUs')
+    measurement.need_two_cpus()
     # So that everything is undone.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     weirtest.lcores = lambda: f'0@{LOAD_CPU},1@{SERVER_CPU}'

@@ -11,9 +11,7 @@ common. All loads run all the time but are stopped while it is not their turn, w
 many rounds the median counts.
 """
 
-import argparse
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -23,11 +21,13 @@ import sys
 import tempfile
 import time
 
+import measurement
+from measurement import CPUS
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'functional'))
 
 import weirtest  # noqa: E402  (its folder is on the path from here on)
 
-CPUS = sorted(os.sched_getaffinity(0))
 PAIR = (CPUS[0], CPUS[-1])
 WANTED = 1.8
 SETTLE_S = 0.01
@@ -174,15 +174,16 @@ def print_table(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0],
-                                     epilog='WEIR_BUILD names the build directory.')
+    parser = measurement.parser(__doc__)
     parser.add_argument('--rounds', type=int, default=30, help='of all ways, medians count (30)')
     parser.add_argument('--seconds', type=float, default=0.1, help='length of a turn (0.1)')
-    parser.add_argument('--only', metavar='FSDEV', help='null or aio')
-    parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
+    parser.add_argument('--only', choices=sorted({fsdev for fsdev, _ in LOADS}),
+                        help='only this file system')
+    measurement.add_json(parser)
     args = parser.parse_args()
-    if len(CPUS) < 2:
-        sys.exit('this needs two CPUs')
+    if args.rounds < 2:
+        parser.error('--rounds: at least 2')
+    measurement.need_two_cpus()
     # So that everything is undone; loads that were stopped would stay.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows = []
@@ -190,10 +191,7 @@ def main():
         if args.only in (None, fsdev):
             print(f'{work} of {fsdev}', file=sys.stderr)
             rows += measure(fsdev, work, args)
-    if args.json:
-        print(json.dumps(rows))
-    else:
-        print_table(rows)
+    measurement.show(rows, args, print_table)
 
 
 if __name__ == '__main__':
