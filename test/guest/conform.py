@@ -336,15 +336,19 @@ def param_arg(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', metavar='PATTERN', help="as 'rename.*'")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='WEIR_BUILD names the build directory.\n'
+        'Exit status: 0 all checks ran, whatever became of them; 1 not; 2 wrong usage.')
+    parser.add_argument('--only', metavar='PATTERN', help="only these checks, as 'rename.*'")
     parser.add_argument('--param', action='append', default=[], type=param_arg,
-                        metavar='NAME=VALUE')
-    parser.add_argument('--update', action='store_true')
-    parser.add_argument('--reason', default='?')
-    parser.add_argument('mounts', nargs='*', metavar='MOUNT')
+                        metavar='NAME=VALUE', help='of the file systems; may be repeated')
+    parser.add_argument('--update', action='store_true', help='run all columns, write the table')
+    parser.add_argument('--reason', default='?', metavar='TEXT', help='of rows that are new (?)')
+    parser.add_argument('mounts', nargs='*', metavar='MOUNT', help='what to run the checks on')
     args = parser.parse_args()
+    if bool(args.mounts) == args.update:
+        parser.error('either mounts or --update')
     if args.update:
         results = run_columns()
         write_table(results, args.reason)
