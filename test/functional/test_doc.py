@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 the weir authors
-"""The reference page of the RPC methods is what the running appliance says of them."""
+"""Pages say what is there: the RPC reference what the running appliance says of its methods, the
+table of options those that it has; and links lead somewhere."""
 
 import os
+import re
 import shutil
 import subprocess
 
 import weirtest
 
-PAGE = os.path.join(weirtest.ROOT, 'doc', 'rpc.md')
+DOC = os.path.join(weirtest.ROOT, 'doc')
+PAGE = os.path.join(DOC, 'rpc.md')
 GENERATOR = os.path.join(weirtest.ROOT, 'devtools', 'gen-rpc-doc.py')
 
 
@@ -19,3 +22,41 @@ def test_rpc_page_is_generated_from_the_tables(weir, folder):
                    check=True, timeout=60)
     with open(PAGE, encoding='utf-8') as page, open(copy, encoding='utf-8') as fresh:
         assert page.read() == fresh.read(), 'run devtools/gen-rpc-doc.py --update doc/rpc.md'
+
+
+def read(page):
+    with open(page, encoding='utf-8') as file:
+        return file.read()
+
+
+def names(texts):
+    return {name for text in texts for name in re.findall(r'--[a-z-]+', text)}
+
+
+def test_options_of_weir_stand_in_their_table():
+    usage = subprocess.run([weirtest.WEIR, '--help'], stdout=subprocess.PIPE, text=True, check=True,
+                           timeout=60).stdout
+    has = names(re.findall(r'^  (-.*?)(?:  |$)', usage, re.MULTILINE))
+    table = read(os.path.join(DOC, 'configuration.md')).split('\n## Options of weir\n')[1]
+    rows = re.findall(r'^\| (`.*?`) \|', table, re.MULTILINE)
+    assert names(rows) == has
+
+
+def anchors(page):
+    """What GitHub makes of the headings."""
+    heads = re.findall(r'^#+ (.*)$', read(page), re.MULTILINE)
+    return {re.sub(r'[^a-z0-9 _-]', '', head.lower()).replace(' ', '-') for head in heads}
+
+
+def test_links_lead_somewhere():
+    pages = [os.path.join(DOC, name) for name in os.listdir(DOC) if name.endswith('.md')]
+    pages.append(os.path.join(weirtest.ROOT, 'README.md'))
+    nowhere = []
+    for page in pages:
+        for path, anchor in re.findall(r'\]\(([^)#\s]*)#?([^)\s]*)\)', read(page)):
+            if path.startswith('https:'):
+                continue
+            leads = os.path.join(os.path.dirname(page), path) if path else page
+            if not os.path.exists(leads) or anchor and anchor not in anchors(leads):
+                nowhere.append((os.path.basename(page), path, anchor))
+    assert not nowhere
