@@ -11,6 +11,8 @@ can load later (lib/modules), and the programs of Debian's NFS server (sbin), wh
 would start one on this machine.
 """
 
+import contextlib
+import fcntl
 import glob
 import lzma
 import os
@@ -120,7 +122,7 @@ def make_initrd(kernel):
         shutil.copytree(f'{kernel}/modules', f'{root}/modules')
         shutil.copy(init, f'{root}/init')
         os.chmod(f'{root}/init', 0o755)
-        new = f'{initrd}.{os.getpid()}'
+        new = f'{initrd}.new'
         run('sh', '-c', f'find . | cpio -o -H newc --quiet | gzip -1 > {new}', cwd=root)
     os.rename(new, initrd)
 
@@ -150,15 +152,28 @@ def make(package, kernel, work):
     os.rename(f'{work}/kernel', kernel)
 
 
+@contextlib.contextmanager
+def alone():
+    """Keeps other threads and processes from making the same."""
+    os.makedirs(cache_dir(), exist_ok=True)
+    with open(f'{cache_dir()}/lock', 'w', encoding='utf-8') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
 def prepare(meta=STOCK):
     """Returns the folder that holds vmlinuz and initrd.gz, or None if there is no such package."""
+    with alone():
+        return prepare_alone(meta)
+
+
+def prepare_alone(meta):
     kernel = os.path.join(cache_dir(), meta)
     if not is_current(kernel):
         package = real_package(meta)
         if package is None:
             return None
         print(f'fetching {package}', flush=True)
-        os.makedirs(cache_dir(), exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
             make(package, kernel, work)
     make_initrd(kernel)
