@@ -1,13 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 the weir authors
-"""One folder under two mounts of devices of their own, and the host in it: to weir, two guests."""
+"""One folder in two virtual machines at a time, and the host in it. One boot of each."""
 
+import contextlib
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import threading
+import time
 
 import pytest
 
@@ -16,56 +20,187 @@ import vm
 import weirtest
 
 PAIR = os.path.join(weirtest.BUILD, 'test/guest/conformance/pair/weir-pair')
-PAIRS = {label: names('pair') for label in ('disk', 'shm', 'mem')}
 FOLDERS = {'disk': weirtest.BUILD, 'shm': '/dev/shm'}
+# disk, mem: two devices of one file system. shm: two file systems on one folder.
+FSDEVS = {'disk': ('disk', 'disk'), 'shm': ('shm1', 'shm2'), 'mem': ('mem', 'mem')}
+LAST = 'killed_guest_lets_go'
+NEEDS_HOST = ['host_excludes_both']
+CHECKS = {label: [c for c in names('pair')
+                  if c != LAST and (label in FOLDERS or c not in NEEDS_HOST)]
+          for label in FSDEVS}
+KINDS = ('fcntl', 'ofd', 'flock')
+F_OFD_SETLK = 37
 
 
-class HostWriter(threading.Thread):
-    """Appends to the log of a folder while guests do."""
+def try_lock(file, kind):
+    """What weir-pair calls these kinds; raises BlockingIOError."""
+    if kind == 'flock':
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        fcntl.fcntl(file, F_OFD_SETLK if kind == 'ofd' else fcntl.F_SETLK,
+                    struct.pack('hhqqi4x', fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
 
-    def __init__(self, guest, label, folder):
+
+class Host(threading.Thread):
+    """Lets the guests go on when both have come to a step; then does what is the host's there."""
+
+    def __init__(self, weir, guests, folders):
         super().__init__(daemon=True)
-        self.guest, self.label, self.folder = guest, label, folder
+        self.weir, self.guests, self.folders = weir, guests, folders
+        self.locked = contextlib.ExitStack()
+        self.is_over = False
+        self.errors = {}
 
     def run(self):
-        self.guest.wait_for(f'at-append-{self.label}', 300)
-        self.guest.write(f'go-append-{self.label}')
-        code = subprocess.run([PAIR, 'append', f'{self.folder}/log', '3', '300'], check=False)
-        if code.returncode == 0:
-            self.guest.write(f'go-append-{self.label}-end')
+        done = set()
+        while not self.is_over:
+            steps = [self.steps(guest) for guest in self.guests]
+            for step in sorted(set.union(*steps) - done):
+                if all(step in seen or self.has_ended(guest, step)
+                       for guest, seen in zip(self.guests, steps)):
+                    done.add(step)
+                    self.let_go(step)
+            time.sleep(0.03)
+
+    @staticmethod
+    def steps(guest):
+        """Those that the guest has come to."""
+        with contextlib.suppress(FileNotFoundError):
+            return {name[3:] for name in os.listdir(guest.out) if name.startswith('at-')}
+        return set()
+
+    @staticmethod
+    def has_ended(guest, step):
+        """The guest will never come to this step."""
+        label = step.rpartition('.')[0]
+        return guest.is_over() or f' {label} ' in (guest.read('results') or '')
+
+    def let_go(self, step):
+        for guest in self.guests:
+            with contextlib.suppress(FileNotFoundError):
+                guest.write(f'go-{step}')
+        check, _, word = step.rpartition('.')
+        label, _, check = check.partition('-')
+        part = getattr(self, f'{check}_{word}', None)
+        try:
+            if part is not None and (label in self.folders or check not in NEEDS_HOST):
+                part(label)
+        except Exception as e:  # the test of this check reports it
+            self.errors[f'{label}-{check}'] = e
+
+    def pair(self, label, name, *words):
+        """weir-pair does something with a file of the folder, if that is one of the host's."""
+        if label in self.folders:
+            path = f'{self.folders[label]}/{name}'
+            subprocess.run([PAIR, words[0], path, *words[1:]], check=True)
+
+    def wait_for_waiters(self, fsdevs, nb):
+        def waiters():
+            shown = [self.weir.rpc('fsdev_get_fsdevs', name=name) for name in fsdevs]
+            return sum(one['module_specific']['lock_waiters'] for one in shown)
+        weirtest.wait_until(lambda: waiters() == nb, 30, f'{nb} waiters')
+
+    def appends_of_both_are_there_append(self, label):
+        self.pair(label, 'log', 'append', '3', '300')
+
+    def replaced_name_is_always_there_resolve(self, label):
+        self.pair(label, 'name', 'resolve', '1000')
+
+    def fcntl_locks_exclude_exclude(self, label):
+        self.pair(label, 'fcntl', 'exclude', 'fcntl', '100')
+
+    def ofd_locks_exclude_exclude(self, label):
+        self.pair(label, 'ofd', 'exclude', 'ofd', '100')
+
+    def flocks_exclude_exclude(self, label):
+        self.pair(label, 'flock', 'exclude', 'flock', '100')
+
+    def waiter_is_let_in_by_unlock_held(self, label):
+        """Guest 2 has the locks."""
+        for kind in KINDS if label in self.folders else ():
+            with open(f'{self.folders[label]}/held.{kind}', 'w') as file, \
+                    pytest.raises(BlockingIOError):
+                try_lock(file, kind)
+        self.wait_for_waiters(FSDEVS[label][:1], len(KINDS))
+
+    def host_excludes_both_lock(self, label):
+        for kind in KINDS:
+            file = self.locked.enter_context(open(f'{self.folders[label]}/host.{kind}', 'w'))
+            try_lock(file, kind)
+
+    def host_excludes_both_locked(self, label):
+        with self.locked:
+            self.wait_for_waiters(set(FSDEVS[label]), 2 * len(KINDS))
+            with open(f'{self.folders[label]}/host.let-go', 'w'):
+                pass
+
+    def killed_guest_lets_go_held(self, _):
+        self.wait_for_waiters([one for one, _ in FSDEVS.values()],
+                              len(FSDEVS) * len(KINDS))
+        self.guests[1].kill()
 
 
-def one_pair(label):
-    """Script text."""
-    rows = ''.join(f'check {c} {label}-{c}\n' for c in PAIRS[label])
-    return (f'enter {label}0; enter {label}1; OTHER=$MNT; enter {label}0; LABEL={label}\n'
-            f'WRITERS={3 if label in FOLDERS else 2}\n{rows}leave\n')
+def script(me):
+    """What guest 1 or 2 does."""
+    text = f'export PAIR={PAIR} ME={me} MNT WRITERS TAGS="{" ".join(FSDEVS)}"\n'
+    for label, checks in CHECKS.items():
+        rows = ''.join(f'check {c} {label}-{c}\n' for c in checks)
+        text += f'enter {label}; WRITERS={3 if label in FOLDERS else 2}\n{rows}'
+    return f'{text}check {LAST} all-{LAST}\n'
+
+
+def devices(weir, n):
+    """Of one of the guests."""
+    return [vm.Device(label, weir.add_device(f'{label}{n}', pair[n], label))
+            for label, pair in FSDEVS.items()]
 
 
 @pytest.fixture(scope='module')
-def results():
-    """disk: two devices of one file system. shm: two file systems on one folder. mem: in memory."""
+def runs():
+    """Results of both guests, and what went wrong in the host's part by label."""
     folders = {label: tempfile.mkdtemp(prefix='weir-pair-', dir=d) for label, d in FOLDERS.items()}
-    fsdevs = {'disk': ('disk', 'disk'), 'shm': ('shm0', 'shm1'), 'mem': ('mem', 'mem')}
-    out = new_out()
     try:
         with weirtest.Weir() as weir:
             weir.start_transport()
-            weir.rpc('fsdev_aio_create', name='disk', root_path=folders['disk'])
-            for name in fsdevs['shm']:
-                weir.rpc('fsdev_aio_create', name=name, root_path=folders['shm'])
             weir.rpc('fsdev_mem_create', name='mem')
-            devices = [vm.Device(f'{label}{n}', weir.add_device(f'{label}{n}', fsdev))
-                       for label, pair in fsdevs.items() for n, fsdev in enumerate(pair)]
-            guest = vm.Guest(out, devices, cpus=2)
             for label, folder in folders.items():
-                HostWriter(guest, label, folder).start()
-            yield run_guest(guest, f'PAIR={PAIR}\n' + ''.join(map(one_pair, fsdevs)), 300)
+                for name in set(FSDEVS[label]):
+                    weir.rpc('fsdev_aio_create', name=name, root_path=folder)
+            yield run_both(weir, [vm.Guest(new_out(), devices(weir, n), mem_mb=512)
+                                  for n in range(2)], folders)
     finally:
         for path in folders.values():
             shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.mark.parametrize('label', [f'{pair}-{c}' for pair, checks in PAIRS.items() for c in checks])
-def test_pair(results, label):
-    results.assert_ok(label)
+def run_both(weir, guests, folders):
+    results = [None, None]
+
+    def work(n):
+        results[n] = run_guest(guests[n], script(n + 1), 300)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    host = Host(weir, guests, folders)
+    host.start()
+    for thread in threads:
+        thread.join()
+    host.is_over = True
+    host.join()
+    return results, host.errors
+
+
+@pytest.mark.parametrize('label', [f'{label}-{c}' for label, checks in CHECKS.items()
+                                   for c in checks])
+def test_pair(runs, label):
+    results, errors = runs
+    for guest in results:
+        guest.assert_ok(label)
+    assert label not in errors, errors[label]
+
+
+def test_killed_guest_lets_go(runs):
+    results, errors = runs
+    results[0].assert_ok(f'all-{LAST}')
+    assert f'all-{LAST}' not in errors, errors[f'all-{LAST}']

@@ -153,9 +153,12 @@ class Guest:
         trouble = TROUBLE.search(console)
         if trouble:
             raise GuestError(f'guest: {trouble.group()}\n{console[-4000:]}')
-        ended = self.process is not None and self.process.poll() is not None
-        if ended and self.read('status') is None:
+        if self.is_over() and self.read('status') is None:
             raise GuestError(f'QEMU ended early\n{self.read("qemu.log")}\n{console[-2000:]}')
+
+    def is_over(self):
+        """True when it has been started and QEMU has ended."""
+        return self.process is not None and self.process.poll() is not None
 
     def tail(self):
         """The end of what the guest's console said."""

@@ -3,8 +3,9 @@
  */
 
 /*
- * Two or more of these work on one folder at a time, by mounts that do not know of each other: what
- * they do shows whether appending, renaming and locking are one step for all of them.
+ * Two or more of these work on one folder at a time, in guests and on the host that know nothing of each
+ * other: what they do shows whether appending, making, renaming and locking are one step for all of
+ * them. Where they take turns they meet by files that they make in the folder.
  */
 
 #include <errno.h>
@@ -18,11 +19,15 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RECORD_MAX  12000
 #define WRITERS_MAX 3
 #define LINE        64
+#define PATH_LEN    512
+#define PATIENCE_S  60
 
 static _Noreturn void
 fail(const char *format, ...)
@@ -164,14 +169,57 @@ resolve(const char *path, unsigned int nb)
 	}
 }
 
+/* Waits for the lock, or does not: then EAGAIN. */
 static int
-lock(int fd, const char *kind, bool is_lock)
+lock(int fd, const char *kind, short type, bool is_wait)
 {
-	struct flock fl = { .l_type = is_lock ? F_WRLCK : F_UNLCK, .l_whence = SEEK_SET };
+	struct flock fl = { .l_type = type, .l_whence = SEEK_SET };
 
 	if (strcmp(kind, "flock") == 0)
-		return flock(fd, is_lock ? LOCK_EX : LOCK_UN);
-	return fcntl(fd, strcmp(kind, "ofd") == 0 ? F_OFD_SETLKW : F_SETLKW, &fl);
+		return flock(fd, (type == F_UNLCK ? LOCK_UN : LOCK_EX) | (is_wait ? 0 : LOCK_NB));
+	if (strcmp(kind, "ofd") == 0)
+		return fcntl(fd, is_wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl);
+	return fcntl(fd, is_wait ? F_SETLKW : F_SETLK, &fl);
+}
+
+static int
+open_lock(const char *path)
+{
+	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		fail("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+static void
+try_lock(const char *path, const char *kind)
+{
+	const int rc = lock(open_lock(path), kind, F_WRLCK, false);
+
+	if (rc < 0 && errno != EAGAIN && errno != EACCES)
+		fail("%s: %s", path, strerror(errno));
+	printf(rc < 0 ? "taken\n" : "free\n");
+}
+
+/* Has the lock while the command runs. */
+static int
+with(const char *path, const char *kind, char **command)
+{
+	const int fd = open_lock(path);
+	int status;
+	pid_t pid;
+
+	if (lock(fd, kind, F_WRLCK, true) < 0)
+		fail("%s: %s", path, strerror(errno));
+	pid = fork();
+	if (pid == 0) {
+		execvp(command[0], command);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		fail("%s: %s", command[0], strerror(errno));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 /* Writes "y\n" by a mapping of a file that is open for appending. */
@@ -191,26 +239,153 @@ map(const char *path, unsigned int off)
 		fail("fsync of %s: %s", path, strerror(errno));
 }
 
-/* While one holds the lock, nobody else finds the folder there that is its own. */
+/* One more. Opened anew: what the guest knew of its content may be old. */
+static void
+count(const char *path)
+{
+	const int fd = open(path, O_RDWR | O_CREAT, 0644);
+	char text[16] = "0";
+
+	if (fd < 0 || read(fd, text, 8) < 0)
+		fail("%s: %s", path, strerror(errno));
+	snprintf(text, sizeof(text), "%08lu", strtoul(text, NULL, 10) + 1);
+	if (pwrite(fd, text, 8, 0) != 8 || close(fd) < 0)
+		fail("%s: %s", path, strerror(errno));
+}
+
+/* While one holds the lock, nobody else finds the folder there that is its own, or counts. */
 static void
 exclude(const char *path, const char *kind, unsigned int nb)
 {
-	const int fd = open(path, O_RDWR | O_CREAT, 0644);
-	char held[4096];
+	const int fd = open_lock(path);
+	char held[PATH_LEN], counter[PATH_LEN];
 	unsigned int n;
 
 	snprintf(held, sizeof(held), "%s.held", path);
+	snprintf(counter, sizeof(counter), "%s.counter", path);
 	for (n = 0; n < nb; n++) {
-		if (lock(fd, kind, true) < 0)
+		if (lock(fd, kind, F_WRLCK, true) < 0)
 			fail("%s: lock %u: %s", path, n, strerror(errno));
 		if (mkdir(held, 0700) < 0)
 			fail("%s: lock %u is not alone: %s", path, n, strerror(errno));
+		count(counter);
 		if (rmdir(held) < 0)
 			fail("%s: lock %u: rmdir: %s", path, n, strerror(errno));
-		if (lock(fd, kind, false) < 0)
+		if (lock(fd, kind, F_UNLCK, false) < 0)
 			fail("%s: unlock %u: %s", path, n, strerror(errno));
 	}
 	close(fd);
+}
+
+/* Returns when both, 1 and 2, have come to step n. */
+static void
+meet(const char *path, unsigned int me, unsigned int n)
+{
+	const struct timespec pause = { .tv_nsec = 500000 };
+	const time_t end = time(NULL) + PATIENCE_S;
+	char mine[PATH_LEN], other[PATH_LEN];
+	int fd;
+
+	snprintf(mine, sizeof(mine), "%s.at.%u.%u", path, n, me);
+	snprintf(other, sizeof(other), "%s.at.%u.%u", path, n, 3 - me);
+	fd = open(mine, O_WRONLY | O_CREAT, 0644);
+	if (fd < 0 || close(fd) < 0)
+		fail("%s: %s", mine, strerror(errno));
+	while (access(other, F_OK) < 0) {
+		if (errno != ENOENT || time(NULL) > end)
+			fail("%s: %s", other, strerror(errno));
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Each appends a line when it is its turn, and both see what is there by then. */
+static void
+turns(const char *path, unsigned int me, unsigned int nb)
+{
+	unsigned int n, got;
+	FILE *file;
+
+	for (n = 0; n < nb; n++) {
+		if (n % 2 + 1 == me) {
+			file = fopen(path, "a");
+			if (file == NULL || fprintf(file, "%u\n", n) < 0 || fclose(file) != 0)
+				fail("%s: %s", path, strerror(errno));
+		}
+		meet(path, me, 2 * n);
+		file = fopen(path, "r");
+		for (unsigned int i = 0; i <= n; i++)
+			if (file == NULL || fscanf(file, "%u", &got) != 1 || got != i)
+				fail("%s: not %u at its place after turn %u", path, i, n);
+		if (fscanf(file, "%u", &got) == 1)
+			fail("%s: %u after turn %u", path, got, n);
+		fclose(file);
+		meet(path, me, 2 * n + 1);
+	}
+}
+
+/* Makes the name in one of the ways that must fail if it is there. */
+static int
+make_new(const char *name, const char *own, unsigned int n)
+{
+	int fd;
+
+	switch (n % 5) {
+	case 0:
+		fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0644);
+		return fd < 0 ? -1 : close(fd);
+	case 1:
+		return mkdir(name, 0755);
+	case 2:
+		return symlink("nowhere", name);
+	case 3:
+		return link(own, name);
+	default:
+		fd = open(own, O_WRONLY | O_CREAT, 0644);
+		if (fd < 0 || close(fd) < 0)
+			fail("%s: %s", own, strerror(errno));
+		return renameat2(AT_FDCWD, own, AT_FDCWD, name, RENAME_NOREPLACE);
+	}
+}
+
+/* Both make the same names at a time: each name is made by one of them. */
+static void
+contend(const char *path, unsigned int me, unsigned int nb)
+{
+	char name[PATH_LEN], own[PATH_LEN], won[PATH_LEN];
+	unsigned int n, wins = 0;
+	FILE *mine, *other;
+
+	snprintf(own, sizeof(own), "%s.own.%u", path, me);
+	snprintf(won, sizeof(won), "%s.won.%u", path, me);
+	mine = fopen(won, "w+");
+	snprintf(won, sizeof(won), "%s.won.%u", path, 3 - me);
+	if (mine == NULL)
+		fail("%s: %s", path, strerror(errno));
+	for (n = 0; n < nb; n++) {
+		snprintf(name, sizeof(name), "%s.%u", path, n);
+		if (n % 5 == 3 && close(open(own, O_WRONLY | O_CREAT, 0644)) < 0)
+			fail("%s: %s", own, strerror(errno));
+		meet(path, me, n);
+		if (make_new(name, own, n) == 0)
+			putc('1', mine);
+		else if (errno == EEXIST)
+			putc('0', mine);
+		else
+			fail("%s: %s", name, strerror(errno));
+	}
+	if (fflush(mine) != 0)
+		fail("%s: %s", path, strerror(errno));
+	meet(path, me, nb);
+	other = fopen(won, "r");
+	rewind(mine);
+	for (n = 0; n < nb; n++) {
+		const int one = getc(mine), two = other == NULL ? EOF : getc(other);
+
+		if (one + two != '0' + '1')
+			fail("%s.%u: made by %s", path, n, one == '1' ? "both" : "nobody");
+		wins += one == '1';
+	}
+	printf("%u of %u\n", wins, nb);
 }
 
 int
@@ -218,6 +393,8 @@ main(int argc, char **argv)
 {
 	const char *what = argc > 3 ? argv[1] : "";
 
+	if (strcmp(what, "with") == 0 && argc > 4)
+		return with(argv[2], argv[3], argv + 4);
 	if (strcmp(what, "append") == 0 && argc == 5)
 		append(argv[2], number(argv[3]), number(argv[4]), 0);
 	else if (strcmp(what, "append-direct") == 0 && argc == 5)
@@ -234,10 +411,18 @@ main(int argc, char **argv)
 		map(argv[2], number(argv[3]));
 	else if (strcmp(what, "exclude") == 0 && argc == 5)
 		exclude(argv[2], argv[3], number(argv[4]));
+	else if (strcmp(what, "try") == 0 && argc == 4)
+		try_lock(argv[2], argv[3]);
+	else if (strcmp(what, "turns") == 0 && argc == 5)
+		turns(argv[2], number(argv[3]), number(argv[4]));
+	else if (strcmp(what, "contend") == 0 && argc == 5)
+		contend(argv[2], number(argv[3]), number(argv[4]));
 	else
 		fail("usage: weir-pair append[-direct] FILE WRITER N |\n"
 		     "       appended[-whole] FILE WRITERS N |\n"
 		     "       replace FILE WRITER N | resolve FILE N | map FILE OFFSET |\n"
-		     "       exclude FILE fcntl|ofd|flock N");
+		     "       turns FILE 1|2 N | contend FILE 1|2 N |\n"
+		     "       exclude FILE fcntl|ofd|flock N | try FILE fcntl|ofd|flock |\n"
+		     "       with FILE fcntl|ofd|flock COMMAND...");
 	return 0;
 }
