@@ -262,6 +262,7 @@ struct aio_chan {
 	uint32_t inflight;
 	int event_fd;
 	int personality; /* of io_uring: like ours, without CAP_FSETID; or -errno */
+	bool keeps; /* a WRITE that takes no set-id bits is to be submitted */
 };
 
 static inline struct aio_fs *
@@ -334,10 +335,11 @@ int WEIR_ON_HELPER aio_cred_take_able(const struct weir_fsreq *req);
 void WEIR_ON_HELPER aio_cred_drop(void);
 /**
  * Whether what the thread writes and cuts from here on takes set-id bits and file capabilities away,
- * as the kernel does for one without CAP_FSETID. Every piece of work begins as its request says, and
- * acting for a caller ends it. @return 0 or -errno.
+ * as the kernel does for one without CAP_FSETID. Acting for a caller ends it. @return 0 or -errno.
  */
 int WEIR_ON_HELPER aio_cred_kill(bool kill);
+/** That as the request says, before it is carried out; where it makes no difference, as it is. */
+int WEIR_ON_HELPER aio_cred_begin(const struct weir_fsreq *req);
 /** A new owner takes them away from anybody: the set-group-id bit only where the group may execute. */
 static inline bool
 aio_kills(const struct weir_fsreq *req)

@@ -9,6 +9,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
@@ -77,6 +78,22 @@ cred_set_effective(uint32_t keep, uint32_t take)
 	return syscall(SYS_capset, &head, caps) < 0 ? -errno : 0;
 }
 
+/* Acting for a caller sees to it itself, and all else is the same with that capability and without. */
+int WEIR_ON_HELPER
+aio_cred_begin(const struct weir_fsreq *req)
+{
+	switch (req->op) {
+	case WEIR_FSOP_OPEN:
+		return (req->file->flags & O_TRUNC) != 0 ? aio_cred_kill(aio_kills(req)) : 0;
+	case WEIR_FSOP_SETATTR:
+	case WEIR_FSOP_SETXATTR:
+	case WEIR_FSOP_WRITE:
+		return aio_cred_kill(aio_kills(req));
+	default:
+		return 0;
+	}
+}
+
 int WEIR_ON_HELPER
 aio_cred_kill(bool kill)
 {
@@ -106,7 +123,8 @@ aio_cred_take(const struct weir_cred *cred)
 {
 	int rc = cred_thread_init();
 
-	if (rc == 0)
+	/* Who leaves fsuid 0 comes back with CAP_FSETID. */
+	if (rc == 0 && (cred->uid == cred_self.uid || cred_self.uid != 0))
 		rc = aio_cred_kill(false);
 	if (rc < 0 || (cred->uid == cred_self.uid && cred->gid == cred_self.gid))
 		return rc;
@@ -124,6 +142,7 @@ aio_cred_take(const struct weir_cred *cred)
 		aio_cred_drop();
 		return -EPERM;
 	}
+	cred_self.killing = false;
 	return 0;
 }
 

@@ -239,6 +239,8 @@ rw_send(struct weir_channel *chan, struct weir_fsreq *req)
 	sqe->rw_flags = rw_flags(req);
 	if (aio_kills(req))
 		sqe->personality = (uint16_t)achan->personality;
+	else if (!rw_is_read(req))
+		achan->keeps = true;
 	return aio_ring_send(achan, sqe, req, rw_finish);
 }
 
@@ -251,14 +253,14 @@ rw_cached(struct aio_fs *fs, struct weir_fsreq *req)
 	const int nb = (int)ctx->io.nb;
 	ssize_t n;
 
+	if (!fs->in_memory && atomic_load_explicit(refused, memory_order_relaxed))
+		return -EAGAIN;
 	weir_role_assume_helper();
-	n = rw_is_read(req) ? 0 : aio_cred_kill(aio_kills(req));
+	n = aio_cred_begin(req);
 	if (n < 0)
 		return n;
 	if (fs->in_memory)
 		return rw_vector(req, ctx->io.fd, ctx, rw_off(req));
-	if (atomic_load_explicit(refused, memory_order_relaxed))
-		return -EAGAIN;
 	n = rw_is_read(req) ? preadv2(ctx->io.fd, ctx->io.vec, nb, rw_off(req), RWF_NOWAIT) :
 			      pwritev2(ctx->io.fd, ctx->io.vec, nb, rw_off(req),
 					      RWF_NOWAIT | rw_flags(req));

@@ -26,7 +26,7 @@ job_run(struct weir_job *job)
 	int state = AIO_QUEUED;
 
 	if (atomic_compare_exchange_strong(&ctx->state, &state, AIO_RUNNING)) {
-		ctx->res = aio_cred_kill(aio_kills(req));
+		ctx->res = aio_cred_begin(req);
 		if (ctx->res == 0)
 			ctx->res = ctx->run(aio_fs_of(req->chan), req);
 	} else {
@@ -67,7 +67,7 @@ aio_run(struct weir_channel *chan, struct weir_fsreq *req, aio_run_fn run, weir_
 	if (!aio_node_in_memory(fs, req->node))
 		return aio_defer(chan, req, run, finish);
 	weir_role_assume_helper();
-	ctx->res = aio_cred_kill(aio_kills(req));
+	ctx->res = aio_cred_begin(req);
 	if (ctx->res == 0)
 		ctx->res = run(fs, req);
 	if (ctx->res == -EAGAIN)

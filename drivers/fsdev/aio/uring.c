@@ -43,11 +43,15 @@ aio_ring_probe(void)
 static int
 ring_submit(struct aio_chan *achan)
 {
-	int rc;
+	int rc = 0;
 
 	weir_role_assume_helper();
-	rc = aio_cred_kill(false);
-	return rc < 0 ? rc : io_uring_submit(&achan->ring);
+	if (achan->keeps)
+		rc = aio_cred_kill(false);
+	if (rc == 0)
+		rc = io_uring_submit(&achan->ring);
+	achan->keeps = io_uring_sq_ready(&achan->ring) > 0;
+	return rc;
 }
 
 static void WEIR_ON_WORKER
