@@ -401,6 +401,8 @@ int aio_identify_made(struct aio_fs *fs, int fd, struct aio_found *found, struct
 int aio_name_is_small(const struct aio_fs *fs, int dirfd, const char *name);
 /** Takes found->slot, before anything is made that then could not be held. @return 0, -ENFILE. */
 int aio_found_take(struct aio_fs *fs, struct aio_found *found);
+/** Its descriptor. rc is what aio_identify() said: without it nothing is known of where that leads. */
+void aio_found_set(struct aio_fs *fs, struct aio_found *found, int rc, int fd);
 void WEIR_ON_HELPER aio_found_drop(struct aio_fs *fs, struct aio_found *found);
 /** Finds a name, after aio_found_take(): found and attr. On error the slot is dropped. */
 int WEIR_ON_HELPER aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found,
@@ -487,10 +489,10 @@ int aio_open_flags(uint32_t flags);
 int WEIR_ON_HELPER aio_file_take(struct aio_fs *fs, struct weir_file *file);
 /**
  * Ends that: with a fresh descriptor, direct where the guest asked for it, or with an error. node
- * is the file's or one beside it.
+ * is what the file's node has, or will have, of its own.
  */
 int WEIR_ON_HELPER aio_file_set(
-		struct aio_fs *fs, const struct weir_node *node, struct weir_file *file, int fd);
+		struct aio_fs *fs, const struct aio_node *node, struct weir_file *file, int fd);
 /** Gives a file record's descriptor up. */
 void WEIR_ON_WORKER aio_file_drop(struct aio_fs *fs, struct weir_file *file);
 static inline struct aio_file *

@@ -90,7 +90,7 @@ opendir_run(struct aio_fs *fs, struct weir_fsreq *req)
 		fd = opendir_at(req, ref.fd, 0);
 		aio_ref_put_now(fs, &ref);
 	}
-	return aio_file_set(fs, req->node, req->file, fd);
+	return aio_file_set(fs, weir_node_priv(req->node), req->file, fd);
 }
 
 static int WEIR_ON_WORKER

@@ -56,7 +56,7 @@ aio_file_take(struct aio_fs *fs, struct weir_file *file)
 }
 
 int WEIR_ON_HELPER
-aio_file_set(struct aio_fs *fs, const struct weir_node *node, struct weir_file *file, int fd)
+aio_file_set(struct aio_fs *fs, const struct aio_node *node, struct weir_file *file, int fd)
 {
 	struct aio_file *priv = aio_file_of(file);
 	int flags;
@@ -67,7 +67,7 @@ aio_file_set(struct aio_fs *fs, const struct weir_node *node, struct weir_file *
 		return fd;
 	}
 	/* Memory is as direct as can be, and nothing that is done to it looks at O_NONBLOCK. */
-	if (aio_node_in_memory(fs, node)) {
+	if (fs->in_memory && node->local) {
 		aio_fd_set_in_memory(&fs->fds, priv->slot, fd);
 		return 0;
 	}
@@ -121,7 +121,7 @@ open_run(struct aio_fs *fs, struct weir_fsreq *req)
 		fd = open_fd(req, ref.fd);
 		aio_ref_put_now(fs, &ref);
 	}
-	return aio_file_set(fs, req->node, req->file, fd);
+	return aio_file_set(fs, weir_node_priv(req->node), req->file, fd);
 }
 
 int WEIR_ON_WORKER

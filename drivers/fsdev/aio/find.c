@@ -257,9 +257,8 @@ aio_found_drop(struct aio_fs *fs, struct aio_found *found)
 	found->slot = 0;
 }
 
-/* rc is what aio_identify() said: without it nothing is known about the descriptor. */
-static void
-found_set(struct aio_fs *fs, struct aio_found *found, int rc, int fd)
+void
+aio_found_set(struct aio_fs *fs, struct aio_found *found, int rc, int fd)
 {
 	if (rc == 0 && found->node.local && fs->in_memory)
 		aio_fd_set_in_memory(&fs->fds, found->slot, fd);
@@ -282,7 +281,7 @@ aio_find(struct aio_fs *fs, int dirfd, const char *name, struct aio_found *found
 	if (rc == 0 && found->slot == 0 && found->node.handle_bytes == 0)
 		rc = -ENFILE;
 	if (found->slot != 0)
-		found_set(fs, found, rc, fd);
+		aio_found_set(fs, found, rc, fd);
 	else
 		close(fd);
 	if (rc < 0)
@@ -306,7 +305,7 @@ aio_find_cached(struct aio_fs *fs, int dirfd, const char *name, struct aio_found
 		return fd == -EXDEV ? -EAGAIN : fd;
 	}
 	rc = aio_identify(fs, fd, AT_STATX_DONT_SYNC, found, attr);
-	found_set(fs, found, rc, fd);
+	aio_found_set(fs, found, rc, fd);
 	if (rc < 0)
 		aio_fd_put(&fs->fds, found->slot);
 	return rc;

@@ -327,16 +327,16 @@ create_identify(struct aio_fs *fs, struct weir_fsreq *req, int fd)
 			      aio_identify_made(fs, fd, found, &req->out.entry.attr);
 	if (rc < 0)
 		return rc;
-	if (found->slot == 0)
-		return found->node.handle_bytes > 0 ? 0 : -ENFILE;
+	if (found->slot == 0 && found->node.handle_bytes > 0)
+		return 0;
+	/* In memory, but another file system is mounted on it. */
+	if (found->slot == 0 && aio_fd_take(&fs->fds, &found->slot) < 0)
+		return -ENFILE;
 	aio_fd_name(fd, name);
 	path = openat(aio_proc_fd, name, O_PATH | O_CLOEXEC);
 	if (path < 0)
 		return -errno;
-	if (aio_node_in_memory(fs, req->node))
-		aio_fd_set_in_memory(&fs->fds, found->slot, path);
-	else
-		aio_fd_set(&fs->fds, found->slot, path);
+	aio_found_set(fs, found, 0, path);
 	return 0;
 }
 
@@ -379,7 +379,7 @@ create_run(struct aio_fs *fs, struct weir_fsreq *req)
 		if (rc < 0)
 			aio_found_drop(fs, found);
 	}
-	return aio_file_set(fs, req->node, req->file, rc);
+	return aio_file_set(fs, &found->node, req->file, rc);
 }
 
 int WEIR_ON_WORKER
