@@ -32,66 +32,58 @@ attr_open(struct aio_fs *fs, struct weir_fsreq *req, struct aio_ref *ref)
 	return req->file == NULL ? aio_node_open(fs, req->node, ref) : attr_peek(fs, req, ref);
 }
 
-static int WEIR_ON_HELPER
-getattr_run(struct aio_fs *fs, struct weir_fsreq *req)
+/* What GETATTR, or STATX, asks. flags: AT_STATX_. */
+static int
+attr_tell(struct aio_fs *fs, struct weir_fsreq *req, int fd, int flags)
 {
+	if (req->op == WEIR_FSOP_STATX)
+		return aio_fd_statx(fs, fd, flags, &req->out.statx.stat);
+	return aio_fd_attr(fs, fd, flags, &req->out.attr.attr);
+}
+
+static int WEIR_ON_HELPER
+attr_run(struct aio_fs *fs, struct weir_fsreq *req)
+{
+	const int flags = req->op == WEIR_FSOP_STATX ? (int)req->in.statx.flags : 0;
 	struct aio_ref ref;
 	int rc;
 
 	rc = attr_open(fs, req, &ref);
 	if (rc < 0)
 		return rc;
-	rc = aio_fd_attr(fs, ref.fd, 0, &req->out.attr.attr);
+	rc = attr_tell(fs, req, ref.fd, flags);
 	aio_ref_put_now(fs, &ref);
+	return rc;
+}
+
+static int WEIR_ON_WORKER
+attr_start(struct weir_channel *chan, struct weir_fsreq *req)
+{
+	const struct aio_node *node = weir_node_priv(req->node);
+	struct aio_fs *fs = aio_fs_of(chan);
+	struct aio_ref ref;
+	int rc;
+
+	aio_begin(req);
+	if (!node->local || attr_peek(fs, req, &ref) < 0)
+		return aio_run(chan, req, attr_run, NULL);
+	rc = attr_tell(fs, req, ref.fd, AT_STATX_DONT_SYNC);
+	aio_fd_put(&fs->fds, ref.slot);
 	return rc;
 }
 
 int WEIR_ON_WORKER
 aio_getattr(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	const struct aio_node *node = weir_node_priv(req->node);
-	struct aio_fs *fs = aio_fs_of(chan);
-	struct aio_ref ref;
-	int rc;
-
-	aio_begin(req);
-	req->out.attr.valid_ns = fs->attr_valid_ns;
-	if (!node->local || attr_peek(fs, req, &ref) < 0)
-		return aio_run(chan, req, getattr_run, NULL);
-	rc = aio_fd_attr(fs, ref.fd, AT_STATX_DONT_SYNC, &req->out.attr.attr);
-	aio_fd_put(&fs->fds, ref.slot);
-	return rc;
-}
-
-static int WEIR_ON_HELPER
-statx_run(struct aio_fs *fs, struct weir_fsreq *req)
-{
-	struct aio_ref ref;
-	int rc;
-
-	rc = attr_open(fs, req, &ref);
-	if (rc < 0)
-		return rc;
-	rc = aio_fd_statx(fs, ref.fd, (int)req->in.statx.flags, &req->out.statx.stat);
-	aio_ref_put_now(fs, &ref);
-	return rc;
+	req->out.attr.valid_ns = aio_fs_of(chan)->attr_valid_ns;
+	return attr_start(chan, req);
 }
 
 int WEIR_ON_WORKER
 aio_statx(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	const struct aio_node *node = weir_node_priv(req->node);
-	struct aio_fs *fs = aio_fs_of(chan);
-	struct aio_ref ref;
-	int rc;
-
-	aio_begin(req);
-	req->out.statx.valid_ns = fs->attr_valid_ns;
-	if (!node->local || attr_peek(fs, req, &ref) < 0)
-		return aio_run(chan, req, statx_run, NULL);
-	rc = aio_fd_statx(fs, ref.fd, AT_STATX_DONT_SYNC, &req->out.statx.stat);
-	aio_fd_put(&fs->fds, ref.slot);
-	return rc;
+	req->out.statx.valid_ns = aio_fs_of(chan)->attr_valid_ns;
+	return attr_start(chan, req);
 }
 
 static struct timespec
