@@ -5,7 +5,8 @@
 /*
  * Helpers, and workers in folders in memory, act for the guest's users by file-system ids, which
  * belong to a thread. A thread that leaves fsuid 0 loses the file capabilities, and gets them back
- * when it returns to 0.
+ * when it returns to 0. Where weir is another user with capabilities, they are to be lost for a user
+ * of the guest's and had again afterwards just the same.
  */
 
 #include <errno.h>
@@ -32,6 +33,9 @@
 #define CRED_KEPT                                                                                  \
 	(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_MKNOD)
 
+/* What Linux takes from who leaves fsuid 0, and gives back to who returns. */
+#define CRED_FILES (CRED_KEPT | 1u << CAP_CHOWN | 1u << CAP_FSETID | 1u << CAP_LINUX_IMMUTABLE)
+
 /* The calling thread as it is when it acts for nobody. */
 static __thread struct {
 	bool ready;
@@ -40,31 +44,9 @@ static __thread struct {
 	bool killing; /* it has given up CAP_FSETID */
 	bool able; /* it may take ids */
 	uint32_t uid, gid;
+	uint32_t effective; /* capabilities */
 	uint32_t umask;
 } cred_self;
-
-/* Prepares the calling thread once: a umask of its own, no supplementary groups. */
-static int WEIR_ON_HELPER
-cred_thread_init(void)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[2];
-
-	if (cred_self.ready)
-		return 0;
-	if (unshare(CLONE_FS) < 0)
-		return -errno;
-	/* Raw: the C library's would change every thread. A process that may not has its own. */
-	(void)syscall(SYS_setgroups, 0, NULL);
-	if (syscall(SYS_capget, &head, caps) < 0)
-		return -errno;
-	cred_self.able = (caps[0].permitted & 1u << CAP_SETUID) != 0;
-	cred_self.uid = geteuid();
-	cred_self.gid = getegid();
-	cred_self.umask = UINT32_MAX;
-	cred_self.ready = true;
-	return 0;
-}
 
 static int WEIR_ON_HELPER
 cred_set_effective(uint32_t keep, uint32_t take)
@@ -108,6 +90,47 @@ aio_cred_kill(bool kill)
 	return rc;
 }
 
+/* Prepares the calling thread once: a umask of its own, no supplementary groups. */
+static int WEIR_ON_HELPER
+cred_thread_init(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+	int rc;
+
+	if (cred_self.ready)
+		return 0;
+	if (unshare(CLONE_FS) < 0)
+		return -errno;
+	rc = aio_cred_kill(false);
+	if (rc < 0)
+		return rc;
+	/* Raw: the C library's would change every thread. A process that may not has its own. */
+	(void)syscall(SYS_setgroups, 0, NULL);
+	if (syscall(SYS_capget, &head, caps) < 0)
+		return -errno;
+	cred_self.able = (caps[0].permitted & 1u << CAP_SETUID) != 0;
+	cred_self.effective = caps[0].effective;
+	cred_self.uid = geteuid();
+	cred_self.gid = getegid();
+	cred_self.umask = UINT32_MAX;
+	cred_self.ready = true;
+	return 0;
+}
+
+/* Whether the thread has what Linux does not take by itself as it does from root. */
+static bool WEIR_ON_HELPER
+cred_is_capable_user(void)
+{
+	return cred_self.uid != 0 && (cred_self.effective & CRED_FILES) != 0;
+}
+
+static bool WEIR_ON_HELPER
+cred_is_self(const struct weir_cred *cred)
+{
+	return cred->uid == cred_self.uid && cred->gid == cred_self.gid && !cred_is_capable_user();
+}
+
 /* Raw, as above. It decides about no more than the setgid bit: who may make the file is decided. */
 static void WEIR_ON_HELPER
 cred_set_group(const struct weir_cred *cred)
@@ -126,7 +149,7 @@ aio_cred_take(const struct weir_cred *cred)
 	/* Who leaves fsuid 0 comes back with CAP_FSETID. */
 	if (rc == 0 && (cred->uid == cred_self.uid || cred_self.uid != 0))
 		rc = aio_cred_kill(false);
-	if (rc < 0 || (cred->uid == cred_self.uid && cred->gid == cred_self.gid))
+	if (rc < 0 || cred_is_self(cred))
 		return rc;
 	/* Where nobody else can own anything, what the guest's root makes is ours. */
 	if (!cred_self.able && cred->uid == 0)
@@ -138,7 +161,9 @@ aio_cred_take(const struct weir_cred *cred)
 	setfsuid(cred->uid);
 	/* These calls do not say whether they worked; an invalid id asks what is. */
 	if ((uint32_t)setfsuid((uid_t)-1) != cred->uid ||
-			(uint32_t)setfsgid((gid_t)-1) != cred->gid) {
+			(uint32_t)setfsgid((gid_t)-1) != cred->gid ||
+			(cred->uid != 0 && cred_is_capable_user() &&
+					cred_set_effective(~CRED_FILES, 0) < 0)) {
 		aio_cred_drop();
 		return -EPERM;
 	}
@@ -169,6 +194,8 @@ aio_cred_drop(void)
 	cred_self.taken = false;
 	setfsuid(cred_self.uid);
 	setfsgid(cred_self.gid);
+	if (cred_is_capable_user())
+		(void)cred_set_effective(0, cred_self.effective);
 	if (cred_self.grouped)
 		cred_set_group(&(struct weir_cred){ .has_group = false });
 }
