@@ -112,6 +112,13 @@ setattr_times(const struct weir_fsreq *req, int fd)
 	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+/* Who has opened it for writing may cut it off, whatever its mode is by now. */
+static bool
+setattr_is_writable(const struct weir_fsreq *req)
+{
+	return req->file != NULL && (req->file->flags & O_ACCMODE) != O_RDONLY;
+}
+
 static int WEIR_ON_HELPER
 setattr_size(const struct weir_fsreq *req, int fd)
 {
@@ -123,6 +130,8 @@ setattr_size(const struct weir_fsreq *req, int fd)
 		return req->node->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (size < 0)
 		return -EFBIG;
+	if (setattr_is_writable(req))
+		return ftruncate(fd, size) < 0 ? -errno : 0;
 	/* A file open for reading only, and a path descriptor, cannot be truncated themselves. */
 	aio_fd_name(fd, name);
 	open_fd = openat(aio_proc_fd, name, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
@@ -130,17 +139,21 @@ setattr_size(const struct weir_fsreq *req, int fd)
 		return -errno;
 	rc = ftruncate(open_fd, size) < 0 ? -errno : 0;
 	close(open_fd);
-	/* A mode that is set as well comes as it is. */
-	return rc == 0 ? aio_cred_kill(false) : rc;
+	return rc;
 }
 
 static int WEIR_ON_HELPER
 setattr_mode(const struct weir_fsreq *req, int fd)
 {
 	char name[16];
+	int rc;
 
 	if (req->node->type == S_IFLNK)
 		return -EOPNOTSUPP;
+	/* Whatever falls with a size that is set as well, the mode comes as it is. */
+	rc = aio_cred_kill(false);
+	if (rc < 0)
+		return rc;
 	aio_fd_name(fd, name);
 	return fchmodat(aio_proc_fd, name, req->in.setattr.attr.mode & 07777, 0) < 0 ? -errno : 0;
 }
