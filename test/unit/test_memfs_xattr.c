@@ -418,6 +418,39 @@ access_acl_is_part_of_the_mode(void **state)
 }
 
 static void
+access_acl_says_who_may(void **state)
+{
+	static const struct {
+		struct weir_cred cred;
+		uint32_t may;
+	} who[] = {
+		{ { .uid = 0, .gid = 1 }, 7 },
+		{ { .uid = 500, .gid = 1 }, 7 },
+		{ { .uid = 1000, .gid = 50 }, 6 },
+		{ { .uid = 1001, .gid = 100 }, 4 },
+		{ { .uid = 2000, .gid = 50 }, 4 },
+		{ { .uid = 2000, .gid = 100 }, 2 },
+		{ { .uid = 2000, .gid = 1 }, 0 },
+		{ { .uid = 2000, .gid = 1, .group = 100, .has_group = true }, 2 },
+		{ { .uid = 2000, .gid = 1, .group = 100 }, 0 },
+	};
+	const struct weir_cred both = { .uid = 2000, .gid = 50, .group = 100, .has_group = true };
+	const struct weir_attr attr = { .uid = 500, .gid = 50 };
+	uint32_t ino = make(MEMFS_ROOT, "a", S_IFREG | 0644, 0);
+
+	assert_int_equal(set(ino, ACCESS, &named, acl_size(NAMED_NB), 0), 0);
+	assert_int_equal(memfs_setattr(fs, ino, WEIR_SET_UID | WEIR_SET_GID, &attr), 0);
+	for (unsigned int i = 0; i < RTE_DIM(who); i++)
+		for (uint32_t mask = 0; mask <= 7; mask++)
+			assert_int_equal(memfs_access(fs, ino, &who[i].cred, mask),
+					(mask & ~who[i].may) != 0 ? -EACCES : 0);
+	/* One entry must grant all that is asked. */
+	assert_int_equal(memfs_access(fs, ino, &both, R_OK), 0);
+	assert_int_equal(memfs_access(fs, ino, &both, W_OK), 0);
+	assert_int_equal(memfs_access(fs, ino, &both, R_OK | W_OK), -EACCES);
+}
+
+static void
 acl_kills_the_setgid_bit_when_it_is_told(void **state)
 {
 	uint32_t ino = make(MEMFS_ROOT, "a", S_IFREG | 06644, 0);
@@ -511,6 +544,7 @@ main(void)
 		TEST(attributes_without_space_stay_as_they_were),
 		TEST(attributes_changed_at_random_keep_their_values),
 		TEST(access_acl_is_part_of_the_mode),
+		TEST(access_acl_says_who_may),
 		TEST(acl_kills_the_setgid_bit_when_it_is_told),
 		TEST(acl_that_is_none_is_refused),
 		TEST(default_acl_without_space_makes_no_file),

@@ -189,6 +189,46 @@ acl_load(struct memfs *fs, uint32_t ino, const char *name, struct acl *acl, uint
 	return acl_take(fs->scratch->value, *len, acl) == 0 && acl->nb > 0;
 }
 
+int
+memfs_acl_access(struct memfs *fs, uint32_t ino, const struct weir_cred *cred, uint32_t mask)
+{
+	const struct memfs_inode *inode = memfs_inode(fs, ino);
+	const struct posix_acl_xattr_entry *e;
+	uint32_t len, granted, most;
+	bool member = false;
+	struct acl acl;
+
+	if (inode->xattrs == 0 || !acl_load(fs, ino, ACL_ACCESS, &acl, &len))
+		return -ENODATA;
+	/* Without a mask the group's own entry is the only one that this bounds. */
+	most = rte_le_to_cpu_16(acl_group_class(&acl)->e_perm);
+	/* The last one is that of all others. */
+	for (e = acl.entry; acl_tag(e) != ACL_OTHER; e++) {
+		granted = rte_le_to_cpu_16(e->e_perm);
+		switch (acl_tag(e)) {
+		case ACL_USER_OBJ:
+			if (cred->uid == inode->uid)
+				return (mask & ~granted) != 0 ? -EACCES : 0;
+			break;
+		case ACL_USER:
+			if (cred->uid == rte_le_to_cpu_32(e->e_id))
+				return (mask & ~(granted & most)) != 0 ? -EACCES : 0;
+			break;
+		case ACL_GROUP_OBJ:
+		case ACL_GROUP:
+			if (!memfs_cred_is_in(cred,
+					    acl_tag(e) == ACL_GROUP ? rte_le_to_cpu_32(e->e_id) :
+								      inode->gid))
+				break;
+			if ((mask & ~(granted & most)) == 0)
+				return 0;
+			member = true;
+			break;
+		}
+	}
+	return member || (mask & ~rte_le_to_cpu_16(e->e_perm)) != 0 ? -EACCES : 0;
+}
+
 void
 memfs_acl_chmod(struct memfs *fs, uint32_t ino)
 {

@@ -319,15 +319,22 @@ memfs_access(struct memfs *fs, uint32_t ino, const struct weir_cred *cred, uint3
 {
 	const struct memfs_inode *inode = memfs_inode(fs, ino);
 	uint32_t granted = inode->mode;
+	int rc;
 
+	mask &= R_OK | W_OK | X_OK;
 	/* The superuser may all, but execute only what somebody may. */
-	if (cred->uid == 0)
+	if (cred->uid == 0) {
 		granted = S_ISDIR(inode->mode) || (inode->mode & 0111) ? 07 : 06;
-	else if (cred->uid == inode->uid)
-		granted >>= 6;
-	else if (cred->gid == inode->gid)
-		granted >>= 3;
-	return (mask & ~granted & (R_OK | W_OK | X_OK)) != 0 ? -EACCES : 0;
+	} else {
+		rc = memfs_acl_access(fs, ino, cred, mask);
+		if (rc != -ENODATA)
+			return rc;
+		if (cred->uid == inode->uid)
+			granted >>= 6;
+		else if (memfs_cred_is_in(cred, inode->gid))
+			granted >>= 3;
+	}
+	return (mask & ~granted) != 0 ? -EACCES : 0;
 }
 
 void

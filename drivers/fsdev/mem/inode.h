@@ -110,6 +110,15 @@ uint64_t memfs_map_next(const struct memfs *fs, const struct memfs_inode *inode,
 /* Frees the extended attributes. */
 void memfs_xattr_release(struct memfs *fs, struct memfs_inode *inode);
 
+/* Whether the caller is in a group, as far as requests tell. */
+static inline bool
+memfs_cred_is_in(const struct weir_cred *cred, uint32_t gid)
+{
+	return cred->gid == gid || (cred->has_group && cred->group == gid);
+}
+
+/* What the access ACL says of a caller other than the superuser. 0, -EACCES; -ENODATA: there is none. */
+int memfs_acl_access(struct memfs *fs, uint32_t ino, const struct weir_cred *cred, uint32_t mask);
 /* Makes the access ACL, if there is one, say what the mode says. */
 void memfs_acl_chmod(struct memfs *fs, uint32_t ino);
 /*
