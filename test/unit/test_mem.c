@@ -165,6 +165,32 @@ file_opened_with_truncation_is_empty_and_has_no_set_id_bits(void **state)
 	assert_int_equal(fsc_create(&fsc, root, "d", O_RDWR, 0644, &entry, &file), -EISDIR);
 }
 
+/* The guest's kernel has taken it for new, and asked nobody whether its caller may. */
+static void
+file_that_came_first_is_opened_as_its_mode_lets(void **state)
+{
+	struct weir_attr attr = { .mode = 0644 };
+	struct weir_file *file, *other;
+	struct weir_entry entry;
+
+	assert_int_equal(fsc_create(&fsc, root, "f", O_RDWR, 0640, &entry, &file), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), 10);
+	fsc.cred = (struct weir_cred){ .uid = 21, .gid = 22 };
+	assert_int_equal(fsc_create(&fsc, root, "f", O_RDONLY, 0644, &entry, &other), -EACCES);
+	assert_int_equal(fsc_create(&fsc, root, "f", O_RDWR, 0644, &entry, &other), -EACCES);
+	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &attr, &attr), 0);
+	assert_int_equal(fsc_create(&fsc, root, "f", O_WRONLY, 0644, &entry, &other), -EACCES);
+	assert_int_equal(fsc_create(&fsc, root, "f", O_RDONLY | O_TRUNC, 0644, &entry, &other),
+			-EACCES);
+	assert_int_equal(fsc_create(&fsc, root, "f", O_RDONLY, 0644, &entry, &other), 0);
+	assert_int_equal(entry.attr.size, 10);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, other);
+	fsc_put(&fsc, entry.node);
+	fsc.cred = (struct weir_cred){ 11, 12, 1 };
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+}
+
 static void
 set_id_bits_fall_with_a_write_or_a_size_where_they_are_to_fall(void **state)
 {
@@ -676,6 +702,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(file_is_created_written_read_and_removed),
 		BOTH(file_opened_with_truncation_is_empty_and_has_no_set_id_bits),
+		BOTH(file_that_came_first_is_opened_as_its_mode_lets),
 		BOTH(set_id_bits_fall_with_a_write_or_a_size_where_they_are_to_fall),
 		BOTH(names_of_all_kinds_are_made_moved_and_removed),
 		BOTH(attributes_are_set_and_access_obeys_them),

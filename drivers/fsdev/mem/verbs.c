@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <rte_common.h>
 
@@ -233,7 +234,24 @@ mem_opendir(struct mem_fsdev *mem, struct weir_fsreq *req)
 	return S_ISDIR(req->node->type) ? 0 : -ENOTDIR;
 }
 
-/* Another guest may have been faster: then this opens what is there. */
+/* What one must be allowed who opens a file so. */
+static uint32_t
+mem_open_mask(uint32_t flags)
+{
+	static const uint32_t masks[] = {
+		[O_RDONLY] = R_OK,
+		[O_WRONLY] = W_OK,
+		[O_RDWR] = R_OK | W_OK,
+		[O_ACCMODE] = R_OK | W_OK,
+	};
+
+	return masks[flags & O_ACCMODE] | ((flags & O_TRUNC) != 0 ? W_OK : 0);
+}
+
+/*
+ * Another guest may have been faster: then this opens what is there, if its caller may. The guest's
+ * kernel takes the file for new and has checked nothing.
+ */
 static int WEIR_ON_WORKER
 mem_open_existing(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t ino)
 {
@@ -244,10 +262,12 @@ mem_open_existing(struct mem_fsdev *mem, struct weir_fsreq *req, uint32_t ino)
 	rc = mem_entry(req, ino, &req->out.entry);
 	if (rc < 0)
 		return rc;
-	if (S_ISREG(req->out.entry.attr.mode))
-		rc = mem_truncate(mem, req, ino);
-	else
+	if (!S_ISREG(req->out.entry.attr.mode))
 		rc = S_ISDIR(req->out.entry.attr.mode) ? -EISDIR : -EEXIST;
+	else
+		rc = memfs_access(mem->fs, ino, &req->cred, mem_open_mask(req->file->flags));
+	if (rc == 0)
+		rc = mem_truncate(mem, req, ino);
 	if (rc < 0) {
 		weir_node_put(weir_channel_fsdev(req->chan), req->out.entry.node);
 		req->out.entry.node = NULL;
