@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -34,6 +35,32 @@
 
 static const enum weir_fsop makers[] = { WEIR_FSOP_CREATE, WEIR_FSOP_MKNOD, WEIR_FSOP_MKDIR,
 	WEIR_FSOP_SYMLINK, WEIR_FSOP_TMPFILE };
+
+/* What takes the place of what is made, at once; NULL: nothing does. */
+static const char *thief;
+
+static int
+steal(int rc)
+{
+	if (rc == 0 && thief != NULL)
+		assert_int_equal(syscall(SYS_renameat2, AT_FDCWD, host(thief), AT_FDCWD,
+						 host("new"), 1u << 1),
+				0);
+	return rc;
+}
+
+/* In place of the C library's. */
+int
+mkdirat(int fd, const char *name, mode_t mode)
+{
+	return steal((int)syscall(SYS_mkdirat, fd, name, mode));
+}
+
+int
+mknodat(int fd, const char *name, mode_t mode, dev_t dev)
+{
+	return steal((int)syscall(SYS_mknodat, fd, name, mode, (unsigned int)dev));
+}
 
 static int
 make(enum weir_fsop op, const char *label_name, const char *label, struct weir_entry *entry,
@@ -152,6 +179,42 @@ file_that_is_there_keeps_its_label(void **state)
 	assert_int_equal(unlink(host("new")), 0);
 }
 
+/* The clock that files are stamped with has gone on since then. */
+static bool
+is_past(const struct statx_timestamp *then)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return now.tv_sec > then->tv_sec ||
+			(now.tv_sec == then->tv_sec && now.tv_nsec > then->tv_nsec);
+}
+
+static void
+file_that_was_there_does_not_get_the_label_of_a_new_one(void **state)
+{
+	static const enum weir_fsop ops[] = { WEIR_FSOP_MKDIR, WEIR_FSOP_MKNOD };
+	struct weir_entry entry;
+	struct statx sx;
+
+	for (unsigned int i = 0; i < RTE_DIM(ops); i++) {
+		assert_int_equal(ops[i] == WEIR_FSOP_MKDIR ? mkdir(host("old"), 0755) :
+							     mkfifo(host("old"), 0644),
+				0);
+		assert_int_equal(statx(AT_FDCWD, host("old"), 0, STATX_BTIME, &sx), 0);
+		if ((sx.stx_mask & STATX_BTIME) != 0) {
+			while (!is_past(&sx.stx_btime))
+				fsc_poll();
+			thief = "old";
+			assert_int_equal(make(ops[i], LABEL_NAME, LABEL, &entry, NULL), -ENOENT);
+			thief = NULL;
+			assert_int_equal(lgetxattr(host("new"), LABEL_NAME, NULL, 0), -1);
+			assert_int_equal(remove(host("new")), 0);
+		}
+		assert_int_equal(remove(host("old")), 0);
+	}
+}
+
 /* Takes a capability away from the calling thread, whose helpers are born without it; or gives it. */
 static int
 set_sys_admin(bool on)
@@ -260,6 +323,7 @@ main(void)
 		cmocka_unit_test(file_of_each_kind_has_the_label_that_came_with_it),
 		cmocka_unit_test(file_that_cannot_have_its_label_is_not_made),
 		cmocka_unit_test(file_that_is_there_keeps_its_label),
+		cmocka_unit_test(file_that_was_there_does_not_get_the_label_of_a_new_one),
 	};
 	const struct CMUnitTest create_tests[] = {
 		cmocka_unit_test(label_that_weir_may_not_set_is_refused_at_create),

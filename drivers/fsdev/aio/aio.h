@@ -513,8 +513,11 @@ aio_file_of(const struct weir_file *file)
  */
 int WEIR_ON_HELPER aio_label_made(
 		const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd, int fd);
-/** As above for what is not open. */
-int WEIR_ON_HELPER aio_label_name(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd);
+/** The time, for aio_label_name(), before something is made. */
+void WEIR_ON_HELPER aio_label_clock(struct timespec *now);
+/** As aio_label_made() for what is not open. -ENOENT: something else has its name, from before since. */
+int WEIR_ON_HELPER aio_label_name(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd,
+		const struct timespec *since);
 /** Whether files in the folder can be given labels, tried with one without a name. 0 or -errno. */
 int WEIR_ON_HELPER aio_label_probe(const struct aio_fs *fs, int dirfd);
 

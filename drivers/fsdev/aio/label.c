@@ -8,14 +8,16 @@
  * file a moment earlier without.
  *
  * Whoever can make and remove names in the folder could put another file in the place of what was
- * just made. A file that was created is labelled by its own descriptor; of the rest the type, at
- * least, must be what was made.
+ * just made. A file that was created is labelled by its own descriptor; of the rest the type must be
+ * what was made, and where the file system keeps times of birth it must have been born since. So no
+ * file that was there before gets a label that was meant for another.
  */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "aio.h"
@@ -79,10 +81,28 @@ label_type(const struct weir_fsreq *req)
 	}
 }
 
-int WEIR_ON_HELPER
-aio_label_name(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd)
+/* Other hosts have other clocks. */
+static bool
+label_is_older(const struct aio_fs *fs, const struct statx *sx, const struct timespec *since)
 {
-	struct stat st;
+	if (!fs->local || (sx->stx_mask & STATX_BTIME) == 0)
+		return false;
+	return sx->stx_btime.tv_sec != since->tv_sec ? sx->stx_btime.tv_sec < since->tv_sec :
+						       sx->stx_btime.tv_nsec < since->tv_nsec;
+}
+
+void WEIR_ON_HELPER
+aio_label_clock(struct timespec *now)
+{
+	/* The one that file systems take their times from. */
+	clock_gettime(CLOCK_REALTIME_COARSE, now);
+}
+
+int WEIR_ON_HELPER
+aio_label_name(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd,
+		const struct timespec *since)
+{
+	struct statx sx;
 	int fd, rc;
 
 	if (req->in.create.label_name == NULL)
@@ -90,9 +110,9 @@ aio_label_name(const struct aio_fs *fs, const struct weir_fsreq *req, int dirfd)
 	fd = aio_openat(dirfd, req->name, O_PATH, 0, RESOLVE_NO_XDEV);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_BTIME, &sx) < 0)
 		rc = -errno;
-	else if ((st.st_mode & S_IFMT) != label_type(req))
+	else if ((sx.stx_mode & S_IFMT) != label_type(req) || label_is_older(fs, &sx, since))
 		rc = -ENOENT;
 	else
 		rc = aio_label_made(fs, req, dirfd, fd);

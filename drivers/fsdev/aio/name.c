@@ -163,6 +163,7 @@ static int WEIR_ON_HELPER
 make_run(struct aio_fs *fs, struct weir_fsreq *req)
 {
 	struct aio_ctx *ctx = aio_ctx_of(req);
+	struct timespec since;
 	struct aio_ref dir;
 	int rc;
 
@@ -172,9 +173,10 @@ make_run(struct aio_fs *fs, struct weir_fsreq *req)
 	rc = aio_node_open(fs, req->node, &dir);
 	if (rc < 0)
 		goto drop_found;
+	aio_label_clock(&since);
 	rc = make_name(req, dir.fd);
 	if (rc == 0)
-		rc = aio_label_name(fs, req, dir.fd);
+		rc = aio_label_name(fs, req, dir.fd, &since);
 	if (rc == 0)
 		rc = aio_find(fs, dir.fd, req->name, &ctx->found, &req->out.entry.attr);
 	aio_ref_put_now(fs, &dir);
