@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -36,16 +38,17 @@
 static const enum weir_fsop makers[] = { WEIR_FSOP_CREATE, WEIR_FSOP_MKNOD, WEIR_FSOP_MKDIR,
 	WEIR_FSOP_SYMLINK, WEIR_FSOP_TMPFILE };
 
-/* What takes the place of what is made, at once; NULL: nothing does. */
-static const char *thief;
+/* What takes the place of what is made next, at once; NULL: nothing does. */
+static const char *_Atomic thief;
 
 static int
 steal(int rc)
 {
-	if (rc == 0 && thief != NULL)
-		assert_int_equal(syscall(SYS_renameat2, AT_FDCWD, host(thief), AT_FDCWD,
-						 host("new"), 1u << 1),
-				0);
+	const char *name = atomic_exchange(&thief, NULL);
+
+	if (rc == 0 && name != NULL)
+		(void)syscall(SYS_renameat2, AT_FDCWD, host(name), AT_FDCWD, host("new"),
+				RENAME_EXCHANGE);
 	return rc;
 }
 
@@ -205,9 +208,8 @@ file_that_was_there_does_not_get_the_label_of_a_new_one(void **state)
 		if ((sx.stx_mask & STATX_BTIME) != 0) {
 			while (!is_past(&sx.stx_btime))
 				fsc_poll();
-			thief = "old";
+			atomic_store(&thief, "old");
 			assert_int_equal(make(ops[i], LABEL_NAME, LABEL, &entry, NULL), -ENOENT);
-			thief = NULL;
 			assert_int_equal(lgetxattr(host("new"), LABEL_NAME, NULL, 0), -1);
 			assert_int_equal(remove(host("new")), 0);
 		}

@@ -15,77 +15,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <rte_common.h>
 
-#include "../../drivers/fsdev/mem/memfs.h"
+#include "memfs_user.h"
 
-#define FS_SIZE   (4u << 20)
-#define PAGE      MEMFS_PAGE_SIZE
-#define ROOT      MEMFS_ROOT
-#define GUEST_MEM (2u << 20)
-
-static struct memfs *fs;
-static struct weir_memmap *map;
-static uint8_t *guest;
-
-static int
-setup(void **state)
-{
-	return memfs_create(FS_SIZE, &fs);
-}
-
-static int
-teardown(void **state)
-{
-	memfs_destroy(fs);
-	return 0;
-}
-
-static int
-group_setup(void **state)
-{
-	struct weir_memmap_src src = { .size = GUEST_MEM, .fd = memfd_create("guest", 0) };
-	int rc;
-
-	if (src.fd < 0 || ftruncate(src.fd, GUEST_MEM) < 0)
-		return -1;
-	rc = weir_memmap_create(&src, 1, &map);
-	close(src.fd);
-	guest = rc == 0 ? map->regions[0].addr : NULL;
-	return rc;
-}
-
-static int
-group_teardown(void **state)
-{
-	weir_memmap_put(map);
-	return 0;
-}
-
-static int
-do_read(uint32_t ino, uint64_t off, uint32_t len)
-{
-	const struct weir_seg seg = { .len = len };
-	struct weir_iov iov;
-
-	memset(guest, 0xee, len);
-	weir_iov_init(&iov, map, &seg, 1);
-	return memfs_read(fs, ino, off, len, &iov);
-}
+#define ROOT MEMFS_ROOT
 
 static int
 do_write(uint32_t ino, uint64_t off, const void *from, uint32_t len)
 {
-	const struct weir_seg seg = { .len = len };
 	struct weir_iov iov;
 
 	memcpy(guest, from, len);
-	weir_iov_init(&iov, map, &seg, 1);
+	guest_iov(&iov, len);
 	return memfs_write(fs, ino, off, len, &iov);
 }
 
@@ -95,24 +41,6 @@ do_truncate(uint32_t ino, uint64_t size)
 	const struct weir_attr attr = { .size = size };
 
 	return memfs_setattr(fs, ino, WEIR_SET_SIZE, &attr);
-}
-
-static struct weir_attr
-attr_of(uint32_t ino)
-{
-	struct weir_attr attr;
-
-	memfs_getattr(fs, ino, &attr);
-	return attr;
-}
-
-static uint64_t
-pages_free(void)
-{
-	struct weir_statfs st;
-
-	memfs_statfs(fs, &st);
-	return st.bfree;
 }
 
 static int

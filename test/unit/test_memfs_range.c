@@ -14,76 +14,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <rte_common.h>
 
-#include "../../drivers/fsdev/mem/memfs.h"
+#include "memfs_user.h"
 
-#define FS_SIZE   (8u << 20)
-#define PAGE      MEMFS_PAGE_SIZE
-#define GUEST_MEM (1u << 20)
-#define FILE_MAX  (64u * PAGE)
-
-static struct memfs *fs;
-static struct weir_memmap *map;
-static uint8_t *guest;
-
-static int
-setup(void **state)
-{
-	return memfs_create(FS_SIZE, &fs);
-}
-
-static int
-teardown(void **state)
-{
-	memfs_destroy(fs);
-	return 0;
-}
-
-static int
-group_setup(void **state)
-{
-	struct weir_memmap_src src = { .size = GUEST_MEM, .fd = memfd_create("guest", 0) };
-	int rc;
-
-	if (src.fd < 0 || ftruncate(src.fd, GUEST_MEM) < 0)
-		return -1;
-	rc = weir_memmap_create(&src, 1, &map);
-	close(src.fd);
-	guest = rc == 0 ? map->regions[0].addr : NULL;
-	return rc;
-}
-
-static int
-group_teardown(void **state)
-{
-	weir_memmap_put(map);
-	return 0;
-}
-
-static void
-guest_iov(struct weir_iov *iov, uint32_t len)
-{
-	static struct weir_seg seg;
-
-	seg = (struct weir_seg){ .len = len };
-	weir_iov_init(iov, map, &seg, 1);
-}
-
-static int
-do_read(uint32_t ino, uint64_t off, uint32_t len)
-{
-	struct weir_iov iov;
-
-	memset(guest, 0xee, len);
-	guest_iov(&iov, len);
-	return memfs_read(fs, ino, off, len, &iov);
-}
+#define FILE_MAX (64u * PAGE)
 
 static int
 do_write(uint32_t ino, uint64_t off, uint32_t len, uint8_t byte)
@@ -137,24 +76,6 @@ make(const char *name)
 
 	assert_int_equal(memfs_make(fs, MEMFS_ROOT, name, &what, &ino), 0);
 	return ino;
-}
-
-static struct weir_attr
-attr_of(uint32_t ino)
-{
-	struct weir_attr attr;
-
-	memfs_getattr(fs, ino, &attr);
-	return attr;
-}
-
-static uint64_t
-pages_free(void)
-{
-	struct weir_statfs st;
-
-	memfs_statfs(fs, &st);
-	return st.bfree;
 }
 
 static void

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -23,59 +22,10 @@
 #include <cmocka.h>
 #include <rte_common.h>
 
-#include "../../drivers/fsdev/mem/memfs.h"
+#include "memfs_user.h"
 
-#define FS_SIZE   (4u << 20)
-#define GUEST_MEM (256u << 10)
-#define ACCESS    "system.posix_acl_access"
-#define DEFAULT   "system.posix_acl_default"
-
-static struct memfs *fs;
-static struct weir_memmap *map;
-static uint8_t *guest;
-
-static int
-setup(void **state)
-{
-	return memfs_create(FS_SIZE, &fs);
-}
-
-static int
-teardown(void **state)
-{
-	memfs_destroy(fs);
-	return 0;
-}
-
-static int
-group_setup(void **state)
-{
-	struct weir_memmap_src src = { .size = GUEST_MEM, .fd = memfd_create("guest", 0) };
-	int rc;
-
-	if (src.fd < 0 || ftruncate(src.fd, GUEST_MEM) < 0)
-		return -1;
-	rc = weir_memmap_create(&src, 1, &map);
-	close(src.fd);
-	guest = rc == 0 ? map->regions[0].addr : NULL;
-	return rc;
-}
-
-static int
-group_teardown(void **state)
-{
-	weir_memmap_put(map);
-	return 0;
-}
-
-static void
-guest_iov(struct weir_iov *iov, uint32_t len)
-{
-	static struct weir_seg seg;
-
-	seg = (struct weir_seg){ .len = len };
-	weir_iov_init(iov, map, &seg, 1);
-}
+#define ACCESS  "system.posix_acl_access"
+#define DEFAULT "system.posix_acl_default"
 
 static int
 set(uint32_t ino, const char *name, const void *value, uint32_t len, uint32_t flags)
@@ -106,6 +56,12 @@ list(uint32_t ino, bool trusted, uint32_t len)
 	return memfs_listxattr(fs, ino, trusted, &iov, len);
 }
 
+static uint32_t
+mode_of(uint32_t ino)
+{
+	return attr_of(ino).mode & 07777;
+}
+
 static int
 write_at(uint32_t ino, uint64_t off)
 {
@@ -123,24 +79,6 @@ make(uint32_t dir, const char *name, uint32_t mode, uint32_t umask)
 
 	assert_int_equal(memfs_make(fs, dir, name, &what, &ino), 0);
 	return ino;
-}
-
-static uint32_t
-mode_of(uint32_t ino)
-{
-	struct weir_attr attr;
-
-	memfs_getattr(fs, ino, &attr);
-	return attr.mode & 07777;
-}
-
-static uint64_t
-pages_free(void)
-{
-	struct weir_statfs st;
-
-	memfs_statfs(fs, &st);
-	return st.bfree;
 }
 
 static void
