@@ -93,6 +93,18 @@ file_made(const char *name)
 	return look(name);
 }
 
+/* No room for a value is not the question how large it is. */
+static int
+xattr_get_nothing(struct weir_node *node, const char *name)
+{
+	struct fsc_call call = {
+		.req = { .op = WEIR_FSOP_GETXATTR, .node = node, .name = name },
+	};
+
+	fsc_iov(&fsc, &call.req.iov, 0, 0, 1, 1);
+	return fsc_run(&fsc, &call);
+}
+
 static void
 xattr_of_a_file_is_set_read_listed_and_removed(void **state)
 {
@@ -111,6 +123,7 @@ xattr_of_a_file_is_set_read_listed_and_removed(void **state)
 	assert_int_equal(xattr_get(node, "user.a", 0), 4);
 	assert_memory_equal(fsc.mem, "\xee", 1);
 	assert_int_equal(xattr_get(node, "user.a", 3), -ERANGE);
+	assert_int_equal(xattr_get_nothing(node, "user.a"), -ERANGE);
 
 	assert_int_equal(xattr_set(node, "user.none", "", 0, 0), 0);
 	assert_int_equal(xattr_get(node, "user.none", 16), 0);

@@ -251,6 +251,21 @@ names_that_stay_and_names_that_move(void **state)
 	free(map);
 }
 
+static void
+acl_that_a_guest_cannot_have_has_no_other_name(void **state)
+{
+	static struct aio_fs fs;
+	char name[256];
+
+	fs.xattrmap = parsed(":prefix:client:acl_:system.posix_: :ok:all:::");
+	assert_int_equal(aio_xattr_name_in(&fs, "acl_access", name), -EOPNOTSUPP);
+	assert_int_equal(aio_xattr_name_in(&fs, "user.acl_access", name), 0);
+	fs.posix_acl = true;
+	assert_int_equal(aio_xattr_name_in(&fs, "acl_access", name), 0);
+	assert_string_equal(name, ACL_ACCESS);
+	free(fs.xattrmap);
+}
+
 static const struct CMUnitTest map_tests[] = {
 	cmocka_unit_test(text_that_is_wrong_is_refused_with_its_rule),
 	cmocka_unit_test(rules_are_64_at_most),
@@ -258,6 +273,7 @@ static const struct CMUnitTest map_tests[] = {
 	cmocka_unit_test(names_of_the_host_are_mapped),
 	cmocka_unit_test(names_of_255_bytes_are_the_longest),
 	cmocka_unit_test(names_that_stay_and_names_that_move),
+	cmocka_unit_test(acl_that_a_guest_cannot_have_has_no_other_name),
 };
 
 /* Of the file in the folder. Answers and values are at the start of guest memory. */
