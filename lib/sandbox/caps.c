@@ -23,9 +23,9 @@
  */
 #define CAPS_NEEDED                                                                                \
 	(CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_FOWNER) |     \
-			CAP(CAP_FSETID) | CAP(CAP_IPC_LOCK) | CAP(CAP_LINUX_IMMUTABLE) |           \
-			CAP(CAP_MKNOD) | CAP(CAP_NET_BIND_SERVICE) | CAP(CAP_SETFCAP) |            \
-			CAP(CAP_SETGID) | CAP(CAP_SETUID))
+			CAP(CAP_FSETID) | CAP(CAP_IPC_LOCK) | CAP(CAP_MKNOD) |                     \
+			CAP(CAP_NET_BIND_SERVICE) | CAP(CAP_SETFCAP) | CAP(CAP_SETGID) |           \
+			CAP(CAP_SETUID))
 
 uint64_t
 sandbox_caps_needed(void)

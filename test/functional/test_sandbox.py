@@ -13,8 +13,8 @@ from weirtest import SANITIZED, Weir, fe, holding_fe
 
 # Linux's numbers of them, as in capability.h.
 NEEDED = {'chown': 0, 'dac_override': 1, 'dac_read_search': 2, 'fowner': 3, 'fsetid': 4,
-          'setgid': 6, 'setuid': 7, 'linux_immutable': 9, 'net_bind_service': 10, 'ipc_lock': 14,
-          'mknod': 27, 'setfcap': 31}
+          'setgid': 6, 'setuid': 7, 'net_bind_service': 10, 'ipc_lock': 14, 'mknod': 27,
+          'setfcap': 31}
 SYS_ADMIN = 21
 SYS_RESOURCE = 24
 SETPCAP = 8
