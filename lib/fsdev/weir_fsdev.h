@@ -160,10 +160,10 @@ struct weir_lock {
 /** The inode flags of ioctl_iflags(2), and struct fsxattr of FS_IOC_FSGETXATTR. */
 struct weir_fsxattr {
 	uint32_t xflags;
-	uint32_t extsize;
+	uint32_t extsize; /**< bytes */
 	uint32_t nextents;
 	uint32_t projid;
-	uint32_t cowextsize;
+	uint32_t cowextsize; /**< bytes */
 };
 
 /** weir_fsreq.in.ioctl.cmd */
@@ -277,7 +277,7 @@ struct weir_fsreq {
 			uint32_t mode; /**< FALLOC_FL_ */
 		} fallocate;
 		struct {
-			uint64_t off;
+			uint64_t off; /**< byte */
 			uint32_t whence; /**< SEEK_DATA, SEEK_HOLE */
 		} lseek;
 		struct {
@@ -329,7 +329,7 @@ struct weir_fsreq {
 			struct weir_statx stat;
 			uint64_t valid_ns;
 		} statx;
-		uint64_t off; /**< LSEEK */
+		uint64_t off; /**< LSEEK: byte */
 		struct {
 			uint32_t iflags; /**< GETFLAGS */
 			struct weir_fsxattr fsxattr; /**< GETFSXATTR */
@@ -508,7 +508,7 @@ struct weir_node *weir_node_get(struct weir_fsdev *dev, uint64_t id);
 
 /**
  * The node of a handle, without taking a reference: somebody is known to have one for as long as the
- * caller uses the node, as an open file has to its node.
+ * caller uses the node, as an open file has to its node. Any thread.
  */
 struct weir_node *weir_node_at(const struct weir_fsdev *dev, uint64_t id);
 
