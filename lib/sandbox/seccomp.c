@@ -11,6 +11,7 @@
  * io_uring is allowed, and what it does is not seen by a filter.
  */
 
+#include <asm/termbits.h>
 #include <errno.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -27,6 +28,15 @@
 
 #include "sandbox.h"
 
+/* Newer than the headers of Linux 6.1; such numbers are the same on all architectures. */
+enum {
+	CALL_FCHMODAT2 = 452,
+	CALL_FUTEX_WAKE = 454,
+	CALL_FUTEX_WAIT,
+	CALL_FUTEX_REQUEUE,
+	CALL_MSEAL = 462,
+};
+
 static const int calls[] = {
 	/* memory */
 	SCMP_SYS(brk),
@@ -40,6 +50,7 @@ static const int calls[] = {
 	SCMP_SYS(mlockall),
 	SCMP_SYS(mmap),
 	SCMP_SYS(move_pages),
+	CALL_MSEAL,
 	SCMP_SYS(mprotect),
 	SCMP_SYS(mremap),
 	SCMP_SYS(msync),
@@ -55,7 +66,10 @@ static const int calls[] = {
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
 	SCMP_SYS(futex),
+	CALL_FUTEX_REQUEUE,
+	CALL_FUTEX_WAIT,
 	SCMP_SYS(futex_waitv),
+	CALL_FUTEX_WAKE,
 	SCMP_SYS(get_robust_list),
 	SCMP_SYS(getcpu),
 	SCMP_SYS(getpid),
@@ -149,6 +163,7 @@ static const int calls[] = {
 	SCMP_SYS(fchdir),
 	SCMP_SYS(fchmod),
 	SCMP_SYS(fchmodat),
+	CALL_FCHMODAT2,
 	SCMP_SYS(fchown),
 	SCMP_SYS(fchownat),
 	SCMP_SYS(fgetxattr),
@@ -253,6 +268,9 @@ struct call_arg {
 
 #define WHOLE  UINT64_MAX
 #define LOW_32 UINT32_MAX
+#define NAMESPACES                                                                                 \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+			CLONE_NEWPID | CLONE_NEWNET)
 #define IOCTL(req)                                                                                 \
 	{                                                                                          \
 		SCMP_SYS(ioctl), 1, LOW_32, (req)                                                  \
@@ -267,8 +285,8 @@ struct call_arg {
 	}
 
 static const struct call_arg calls_with[] = {
-	/* Threads, and no processes. */
-	{ SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD },
+	/* Threads, and no processes; none in a namespace of its own. */
+	{ SCMP_SYS(clone), 0, CLONE_THREAD | NAMESPACES, CLONE_THREAD },
 	/* A umask of a thread's own. */
 	{ SCMP_SYS(unshare), 0, WHOLE, CLONE_FS },
 	/* Limits of this process. */
@@ -291,6 +309,7 @@ static const struct call_arg calls_with[] = {
 	IOCTL(SIOCGIFINDEX),
 	IOCTL(SIOCGIFNAME),
 	IOCTL(TCGETS),
+	IOCTL(TCGETS2),
 	PRCTL(PR_CAPBSET_READ),
 	PRCTL(PR_GET_NAME),
 	PRCTL(PR_GET_NO_NEW_PRIVS),

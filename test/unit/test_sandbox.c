@@ -7,6 +7,7 @@
  * process of its own, with a thread that was there before: checks that fail end that process.
  */
 
+#include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -235,6 +236,10 @@ check_denied_process(void)
 {
 	CHECK(fork() < 0 && errno == ENOSYS);
 	CHECK(execl("/bin/true", "true", NULL) < 0 && errno == ENOSYS);
+	/* A thread may not leave the namespaces of the others; the kernel would say EINVAL. */
+	CHECK(syscall(SYS_clone, CLONE_THREAD, 0, 0, 0, 0) < 0 && errno == EINVAL);
+	CHECK(syscall(SYS_clone, CLONE_THREAD | CLONE_NEWNS, 0, 0, 0, 0) < 0 && errno == ENOSYS);
+	CHECK(syscall(SYS_clone, CLONE_THREAD | CLONE_NEWUSER, 0, 0, 0, 0) < 0 && errno == ENOSYS);
 }
 
 static void
@@ -288,6 +293,26 @@ killing_ends_the_process(void **state)
 
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+/* What newer C libraries ask first, on kernels that know it and on those that do not. */
+static void
+newer_library_child(void)
+{
+	static const long calls[] = { 452, 454, 455, 456, 462 };
+	const struct weir_sandbox_cfg cfg = { .seccomp = WEIR_SECCOMP_KILL };
+	char termios[64];
+
+	enter(&cfg);
+	for (unsigned int i = 0; i < RTE_DIM(calls); i++)
+		CHECK(syscall(calls[i], -1, 0, 0, -1, -1, -1) < 0);
+	CHECK(ioctl(-1, TCGETS2, termios) < 0);
+}
+
+static void
+calls_of_a_newer_library_do_not_kill(void **state)
+{
+	in_child(newer_library_child);
 }
 
 static const char *
@@ -539,6 +564,7 @@ main(void)
 		cmocka_unit_test(calls_that_weir_never_makes_are_denied),
 		cmocka_unit_test(logging_denies_nothing),
 		cmocka_unit_test(killing_ends_the_process),
+		cmocka_unit_test(calls_of_a_newer_library_do_not_kill),
 		cmocka_unit_test(the_kernel_holds_to_the_allowed_folders),
 		cmocka_unit_test(own_files_are_in_reach_and_not_served),
 		cmocka_unit_test(the_list_holds_without_the_kernel),
