@@ -146,8 +146,11 @@ sandbox_landlock_rules(const struct weir_sandbox_cfg *cfg, int abi)
 	int rules, rc;
 
 	rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-	if (rules < 0)
-		return -errno;
+	if (rules < 0) {
+		rc = -errno;
+		weir_log(sandbox, ERR, "landlock: no set of rules: %s", strerror(-rc));
+		return rc;
+	}
 	/* Not every host has all of these. */
 	for (unsigned int i = 0; i < RTE_DIM(landlock_host); i++)
 		(void)rule_add(rules, abi, landlock_host[i].path, landlock_host[i].rights);

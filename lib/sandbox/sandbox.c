@@ -92,6 +92,15 @@ enter_log(void)
 				weir_seccomp_mode_names[sandbox.seccomp]);
 }
 
+/* An errno alone would not say what there was of it. Returns rc. */
+static int
+enter_failed(const char *what, int rc)
+{
+	if (rc < 0)
+		weir_log(sandbox, ERR, "%s: %s", what, strerror(-rc));
+	return rc;
+}
+
 int WEIR_ON_CONTROL
 weir_sandbox_enter(const struct weir_sandbox_cfg *cfg)
 {
@@ -109,7 +118,7 @@ weir_sandbox_enter(const struct weir_sandbox_cfg *cfg)
 	if (rc == 0)
 		rc = enter_landlock(cfg);
 	if (rc == 0)
-		rc = sandbox_threads_run(enter_thread);
+		rc = enter_failed("cannot take all threads in", sandbox_threads_run(enter_thread));
 	if (enter.rules >= 0)
 		close(enter.rules);
 	if (rc < 0)
@@ -122,7 +131,7 @@ weir_sandbox_enter(const struct weir_sandbox_cfg *cfg)
 	}
 	if (rc == 0)
 		enter_log();
-	return rc;
+	return enter_failed("cannot filter system calls", rc);
 }
 
 bool

@@ -61,7 +61,7 @@ int weir_sandbox_cap_number(const char *name);
 /**
  * Takes the calling process in, with all of its threads, and logs what is in force. Those threads
  * get a signal for it (the highest real-time one), so none of them may block that; what they wait for
- * is restarted. Once in a process, on control, before untrusted input is read.
+ * is restarted, or ends with EINTR. Once in a process, on control, before untrusted input is read.
  *
  * @return 0, also where the kernel lacks something; -ENOENT, -ENOTDIR, -EACCES or another errno of
  *   looking at an allowed folder (a line in the log names it); -ETIMEDOUT when a thread did not

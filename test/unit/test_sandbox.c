@@ -36,6 +36,7 @@
 
 #include <cmocka.h>
 #include <rte_common.h>
+#include <rte_log.h>
 
 #include "sandbox.h"
 
@@ -529,6 +530,48 @@ what_a_kernel_lacks_is_reported_and_left_out(void **state)
 	in_child(old_child);
 }
 
+/* A kernel on which one step fails, and what the log says of it. Probes with no argument do not. */
+static void
+failing_child(int call, struct scmp_arg_cmp arg, const char *line)
+{
+	const struct weir_sandbox_cfg cfg = { .drop_caps = true, .seccomp = WEIR_SECCOMP_KILL };
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	char *text = NULL;
+	size_t len;
+	FILE *log = open_memstream(&text, &len);
+
+	CHECK(filter != NULL && log != NULL && rte_openlog_stream(log) == 0);
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 1, arg) == 0);
+	CHECK(seccomp_load(filter) == 0);
+	seccomp_release(filter);
+	weir_role_assume_control();
+	CHECK(weir_sandbox_enter(&cfg) < 0);
+	CHECK(fflush(log) == 0 && strstr(text, line) != NULL);
+	/* Who was told of a failure has no filter that would kill it on its way out. */
+	CHECK(mount("none", "/no such folder", "none", 0, NULL) < 0);
+}
+
+static void
+failing_caps_child(void)
+{
+	failing_child(SCMP_SYS(capset), SCMP_A1(SCMP_CMP_NE, 0),
+			"cannot take all threads in: Operation not permitted");
+}
+
+static void
+failing_filter_child(void)
+{
+	failing_child(SCMP_SYS(seccomp), SCMP_A2(SCMP_CMP_NE, 0), "cannot filter system calls: ");
+}
+
+static void
+the_log_says_which_step_failed(void **state)
+{
+	in_child(failing_caps_child);
+	in_child(failing_filter_child);
+}
+
 static void
 names_of_capabilities_are_known(void **state)
 {
@@ -570,6 +613,7 @@ main(void)
 		cmocka_unit_test(the_list_holds_without_the_kernel),
 		cmocka_unit_test(a_folder_that_is_not_there_is_refused),
 		cmocka_unit_test(what_a_kernel_lacks_is_reported_and_left_out),
+		cmocka_unit_test(the_log_says_which_step_failed),
 		cmocka_unit_test(names_of_capabilities_are_known),
 	};
 
