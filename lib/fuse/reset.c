@@ -56,7 +56,15 @@ reset_walk(struct weir_post *post)
 	reset_finish(sess);
 }
 
-static void WEIR_ON_WORKER reset_close_files(struct weir_fuse_session *sess);
+/*
+ * By a message: who hears that the reset has ended may delete the file system, which counts a request
+ * for as long as its done() runs.
+ */
+static void WEIR_ON_WORKER
+reset_go_on(struct weir_fuse_session *sess)
+{
+	weir_worker_send(sess->home, &sess->close_msg);
+}
 
 static void WEIR_ON_WORKER
 reset_close_done(struct weir_fsreq *io, int res)
@@ -70,7 +78,7 @@ reset_close_done(struct weir_fsreq *io, int res)
 	sess->nb_closing--;
 	if (sess->close_paused) {
 		sess->close_paused = false;
-		reset_close_files(sess);
+		reset_go_on(sess);
 	}
 }
 
@@ -114,7 +122,7 @@ reset_close_files(struct weir_fuse_session *sess)
 		reset_close_file(sess, sess->close_pos++);
 	}
 	if (sess->close_pos < end)
-		weir_worker_send(sess->home, &sess->close_msg);
+		reset_go_on(sess);
 	else if (sess->nb_closing > 0)
 		sess->close_paused = true;
 	else
@@ -134,7 +142,7 @@ reset_waits_ended(struct weir_fsreq *io, int res)
 	struct weir_fuse_session *sess = container_of(io, struct weir_fuse_session, end_waits);
 
 	(void)res; /* whether anybody has waited */
-	reset_close_files(sess);
+	reset_go_on(sess);
 }
 
 static void

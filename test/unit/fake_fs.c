@@ -26,7 +26,8 @@ static weir_fsop_fn fake_absent[WEIR_NB_FSOPS];
 void
 fake_without(enum weir_fsop op)
 {
-	fake_absent[op] = fake_ops.op[op];
+	if (fake_ops.op[op] != NULL)
+		fake_absent[op] = fake_ops.op[op];
 	fake_ops.op[op] = NULL;
 }
 
@@ -340,6 +341,39 @@ fake_note(const struct weir_fsreq *req)
 	fake_note_file(req);
 }
 
+static bool
+fake_waits_for(const struct weir_fsreq *req, const struct weir_fsreq *end)
+{
+	const struct weir_lock *lock = &req->in.lock;
+
+	if (req->op != WEIR_FSOP_SETLK || (lock->flags & WEIR_LOCK_WAIT) == 0 ||
+			req->chan != end->chan || lock->guest != end->in.lock.guest)
+		return false;
+	if (end->in.lock.unique != 0)
+		return lock->unique == end->in.lock.unique;
+	return end->file == NULL || req->file == end->file;
+}
+
+/* Of what is held, what was submitted on this worker. */
+static int WEIR_ON_WORKER
+fake_end_waits(const struct weir_fsreq *end)
+{
+	struct weir_fsreq *req;
+	int rc = -EAGAIN;
+
+	for (unsigned int i = 0; i < fake.nb_held;) {
+		req = fake.held[i];
+		if (!fake_waits_for(req, end)) {
+			i++;
+			continue;
+		}
+		fake.held[i] = fake.held[--fake.nb_held];
+		weir_fsreq_complete(req, -EINTR);
+		rc = 0;
+	}
+	return rc;
+}
+
 static int WEIR_ON_WORKER
 fake_carry_out(struct weir_channel *chan, struct weir_fsreq *req)
 {
@@ -423,6 +457,9 @@ fake_result(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	int rc;
 
+	/* Its -EAGAIN is an answer. */
+	if (req->op == WEIR_FSOP_ENDWAIT)
+		return fake_end_waits(req);
 	if (!fake.set_res || fake_is_release(req))
 		return fake_end(chan, req);
 	if (fake.res < 0)
@@ -436,6 +473,8 @@ fake_verb(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	bool hold = fake_is_release(req) ? fake.hold_release : fake.hold;
 
+	if (req->op == WEIR_FSOP_ENDWAIT)
+		hold = false;
 	if (!fake.quiet)
 		fake_note(req);
 	if (hold && fake.nb_held < FAKE_MAX_HELD) {
@@ -548,6 +587,7 @@ static struct weir_fsdev_ops fake_ops = {
 		[WEIR_FSOP_IOCTL] = fake_verb,
 		[WEIR_FSOP_GETLK] = fake_verb,
 		[WEIR_FSOP_SETLK] = fake_verb,
+		[WEIR_FSOP_ENDWAIT] = fake_verb,
 	},
 };
 

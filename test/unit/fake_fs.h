@@ -56,7 +56,7 @@ struct fake_made {
 
 /* Touched on workers, and by a test while they have nothing to do. */
 struct fake {
-	bool hold; /* verbs but RELEASE and RELEASEDIR wait for fake_go_on() */
+	bool hold; /* verbs but RELEASE, RELEASEDIR and ENDWAIT wait for fake_go_on() */
 	bool hold_release; /* RELEASE and RELEASEDIR wait as well */
 	bool hold_fence; /* detach waits for fake_fence() */
 	bool quiet; /* nothing is noted: several workers at once are allowed */
