@@ -436,8 +436,12 @@ int WEIR_ON_WORKER fuse_ioctl_reply(struct weir_fuse_req *req, int res);
 int WEIR_ON_WORKER fuse_getlk(struct weir_fuse_req *req, const void *arg);
 int WEIR_ON_WORKER fuse_getlk_reply(struct weir_fuse_req *req, int res);
 int WEIR_ON_WORKER fuse_setlk(struct weir_fuse_req *req, const void *arg);
-/* Ends waits for locks: that of a request, or where unique is 0 those through io.file. Returns 0. */
-int WEIR_ON_WORKER fuse_end_waits(struct weir_fuse_req *req, uint64_t unique);
+/*
+ * Ends waits for locks: that of a request, or where unique is 0 those through io.file. done() is told
+ * -EAGAIN where there was none. Returns 0.
+ */
+int WEIR_ON_WORKER fuse_end_waits(struct weir_fuse_req *req, uint64_t unique,
+		void (*done)(struct weir_fsreq *io, int res));
 int WEIR_ON_WORKER fuse_setlkw(struct weir_fuse_req *req, const void *arg);
 
 int WEIR_ON_WORKER fuse_readdir(struct weir_fuse_req *req, const void *arg);

@@ -169,6 +169,13 @@ fuse_create_undo(struct weir_fuse_req *req)
 		fuse_entry_undo(req);
 }
 
+static void WEIR_ON_WORKER
+fuse_release_waits_ended(struct weir_fsreq *io, int res)
+{
+	(void)res; /* the file is closed, whether or not anybody has waited */
+	fuse_io_done(io, 0);
+}
+
 /* The request's end closes the file, unless others use it still: then theirs does. */
 int WEIR_ON_WORKER
 fuse_release(struct weir_fuse_req *req, const void *arg)
@@ -178,7 +185,7 @@ fuse_release(struct weir_fuse_req *req, const void *arg)
 		return fuse_fail(req, FUSE_FAULT_FILE, -EBADF);
 	/* Who still waits for a lock would keep it open. */
 	if (atomic_load_explicit(&req->file->waited, memory_order_relaxed) != 0)
-		return fuse_end_waits(req, 0);
+		return fuse_end_waits(req, 0, fuse_release_waits_ended);
 	fuse_finish(req, 0);
 	return 0;
 }

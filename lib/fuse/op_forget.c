@@ -47,7 +47,7 @@ fuse_interrupt(struct weir_fuse_req *req, const void *arg)
 	const struct fuse_interrupt_in *in = arg;
 
 	if (in->unique != 0 && weir_fsdev_has(req->sess->dev, WEIR_FSOP_ENDWAIT))
-		return fuse_end_waits(req, in->unique);
+		return fuse_end_waits(req, in->unique, fuse_io_done);
 	fuse_finish(req, -EAGAIN);
 	return 0;
 }

@@ -139,10 +139,11 @@ fuse_setlk(struct weir_fuse_req *req, const void *arg)
 }
 
 int WEIR_ON_WORKER
-fuse_end_waits(struct weir_fuse_req *req, uint64_t unique)
+fuse_end_waits(struct weir_fuse_req *req, uint64_t unique,
+		void (*done)(struct weir_fsreq *io, int res))
 {
 	req->io.in.lock = (struct weir_lock){ .guest = (uintptr_t)req->sess, .unique = unique };
-	return fuse_start_io(req, WEIR_FSOP_ENDWAIT);
+	return fuse_start_io_for(req, WEIR_FSOP_ENDWAIT, done);
 }
 
 void

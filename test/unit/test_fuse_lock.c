@@ -174,6 +174,23 @@ release_ends_the_waits_for_locks_through_its_file(void **state)
 	assert_int_equal(fake.open, 0);
 }
 
+/* That nobody waits any more, or that nobody can, is no error of a guest that closes its file. */
+static void
+release_where_nobody_waits_any_more_succeeds(void **state)
+{
+	struct locking l;
+
+	locking_setup(&l, O_RDWR);
+	assert_int_equal(lock(&l, FUSE_SETLKW, F_WRLCK, 0), 0);
+	assert_int_equal(guest_release(FUSE_RELEASE, l.file, l.in.fh), 0);
+	assert_int_equal(fake.calls[WEIR_FSOP_ENDWAIT], 1);
+	locking_setup(&l, O_RDWR);
+	fake_without(WEIR_FSOP_ENDWAIT);
+	assert_int_equal(lock(&l, FUSE_SETLKW, F_WRLCK, 0), 0);
+	assert_int_equal(guest_release(FUSE_RELEASE, l.file, l.in.fh), 0);
+	assert_int_equal(fake.open, 0);
+}
+
 static int
 interrupt(uint64_t unique)
 {
@@ -237,6 +254,7 @@ main(void)
 		TEST(only_so_many_of_a_guest_wait),
 		TEST(only_so_many_of_all_guests_wait),
 		TEST(release_ends_the_waits_for_locks_through_its_file),
+		TEST(release_where_nobody_waits_any_more_succeeds),
 		TEST(interrupt_ends_the_wait_that_it_names),
 		TEST(reset_ends_all_waits),
 		TEST(reset_ends_when_its_last_request_has),
