@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -313,14 +314,17 @@ cred_size_takes_setid_bits_and_a_mode_beside_it_stands(void **state)
 	struct weir_attr attr;
 
 	host_program("cut");
+	/* A group that weir is not in, or it could set the bit without CAP_FSETID. */
+	assert_int_equal(chown(host("cut"), 0, OTHER), 0);
+	assert_int_equal(chmod(host("cut"), 06777), 0);
 	node = look("cut");
 	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_SIZE, &set, &attr), 0);
-	check("cut", 0, 0, S_IFREG | 06777);
+	check("cut", 0, OTHER, S_IFREG | 06777);
 	fsc.flags = WEIR_FSREQ_KILLPRIV;
 	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_SIZE, &set, &attr), 0);
-	check("cut", 0, 0, S_IFREG | 0777);
+	check("cut", 0, OTHER, S_IFREG | 0777);
 	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_SIZE | WEIR_SET_MODE, &set, &attr), 0);
-	check("cut", 0, 0, S_IFREG | 06755);
+	check("cut", 0, OTHER, S_IFREG | 06755);
 	fsc.flags = 0;
 	fsc_put(&fsc, node);
 }
@@ -353,6 +357,88 @@ cred_write_takes_setid_bits_where_they_are_to_fall(void **state)
 	create(root, "program", 06755);
 	check("program", 0, 0, S_IFREG | 06755);
 	fsc_put(&fsc, node);
+}
+
+/* A write in memory, by the worker itself, of which set-id bits are to fall. */
+static void
+write_elsewhere(void)
+{
+	struct fs_client here = fsc;
+	char message[512], name[64];
+	struct weir_entry entry;
+	struct weir_file *file;
+
+	weir_role_assume_control();
+	assert_int_equal(fsc_rpc("fsdev_aio_create",
+					 "{\"name\": \"aio1\", \"root_path\": \"/dev/shm\"}",
+					 message),
+			0);
+	fsc_open_session(&fsc, weir_fsdev_find("aio1"));
+	snprintf(name, sizeof(name), "test_aio_cred.%d", (int)getpid());
+	assert_int_equal(fsc_create(&fsc, weir_fsdev_root(fsc.dev), name, O_RDWR, 0644, &entry,
+					 &file),
+			0);
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), 10);
+	fsc.flags = 0;
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, weir_fsdev_root(fsc.dev), name), 0);
+	fsc_close_session(&fsc);
+	assert_int_equal(fsc_rpc("fsdev_aio_delete", "{\"name\": \"aio1\"}", message), 0);
+	fsc = here;
+}
+
+/* One worker serves several folders, and has given the capability up for another one. */
+static void
+cred_write_leaves_setid_bits_whatever_was_written_before(void **state)
+{
+	struct weir_node *node;
+	struct weir_file *file;
+
+	host_program("stay");
+	node = look("stay");
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, O_WRONLY, &file), 0);
+	write_elsewhere();
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, node, file, 0, 4096, 0, 4096), 4096);
+	check("stay", 0, 0, S_IFREG | 06777);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, node, file);
+	fsc_put(&fsc, node);
+}
+
+/* Whether it falls with an ACL is the guest's to say. */
+static void
+cred_acl_leaves_the_setgid_bit_whatever_was_written_before(void **state)
+{
+	/* Version 2; u::rwx, g::rwx, o::r-x. */
+	static const uint8_t acl[] = { 2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 7, 0, 255,
+		255, 255, 255, 32, 0, 5, 0, 255, 255, 255, 255 };
+	struct fsc_call call = {
+		.req = { .op = WEIR_FSOP_SETXATTR, .name = "system.posix_acl_access" },
+	};
+	struct weir_file *file;
+
+	if (fsc_info("aio0", "posix_acl") == 0)
+		skip();
+	create(root, "acled", 0644);
+	assert_int_equal(chown(host("acled"), 0, OTHER), 0);
+	assert_int_equal(chmod(host("acled"), 02755), 0);
+	create(root, "other", 0644);
+	call.req.node = look("other");
+	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, call.req.node, O_WRONLY, &file), 0);
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, call.req.node, file, 0, 10, 0, 10), 10);
+	fsc.flags = 0;
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, call.req.node, file);
+	fsc_put(&fsc, call.req.node);
+
+	call.req.node = look("acled");
+	memcpy(fsc.mem, acl, sizeof(acl));
+	call.req.in.io.len = sizeof(acl);
+	fsc_iov(&fsc, &call.req.iov, 0, sizeof(acl), sizeof(acl), sizeof(acl));
+	assert_int_equal(fsc_run(&fsc, &call), 0);
+	check("acled", 0, OTHER, S_IFREG | 02775);
+	fsc_put(&fsc, call.req.node);
 }
 
 /* As chown(2) has it of anybody: without the group's x the bit is no set-group-id. */
@@ -454,6 +540,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(cred_truncation_takes_setid_bits_where_they_are_to_fall),
 	cmocka_unit_test(cred_size_takes_setid_bits_and_a_mode_beside_it_stands),
 	cmocka_unit_test(cred_write_takes_setid_bits_where_they_are_to_fall),
+	cmocka_unit_test(cred_write_leaves_setid_bits_whatever_was_written_before),
+	cmocka_unit_test(cred_acl_leaves_the_setgid_bit_whatever_was_written_before),
 	cmocka_unit_test(cred_owner_that_is_new_leaves_the_group_bit_where_nothing_is_run),
 	cmocka_unit_test(cred_owner_and_mode_set_together_both_hold),
 	cmocka_unit_test(cred_access_is_checked_with_the_callers_ids),

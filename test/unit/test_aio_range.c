@@ -203,6 +203,42 @@ copy_moves_bytes_between_files(void **state)
 	discard(&to, "b");
 }
 
+/* What Linux says of a copy whose ends are not aligned, by files that are open for direct I/O. */
+static int
+host_copies_direct(void)
+{
+	int from = open(host("a"), O_RDWR | O_DIRECT), to = open(host("b"), O_RDWR | O_DIRECT);
+	off_t off = 100, newoff = 0;
+	int rc = -EINVAL;
+
+	if (from >= 0 && to >= 0)
+		rc = (int)copy_file_range(from, &off, to, &newoff, 1000, 0) < 0 ? -errno : 1000;
+	close(from);
+	close(to);
+	return rc;
+}
+
+/* A guest takes it as: copy yourself. */
+static void
+copy_that_direct_files_cannot_do_is_left_to_the_guest(void **state)
+{
+	struct opened from = create("a"), to = create("b"), direct[2] = { from, to };
+	int rc;
+
+	write_all(&from, 0, 10000, 'a');
+	for (unsigned int i = 0; i < RTE_DIM(direct); i++)
+		assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, direct[i].entry.node,
+						 O_RDWR | O_DIRECT, &direct[i].file),
+				0);
+	rc = host_copies_direct();
+	assert_int_equal(do_copy(&direct[0], 100, &direct[1], 0, 1000),
+			rc == -EINVAL ? -EOPNOTSUPP : rc);
+	for (unsigned int i = 0; i < RTE_DIM(direct); i++)
+		fsc_release(&fsc, WEIR_FSOP_RELEASE, direct[i].entry.node, direct[i].file);
+	discard(&from, "a");
+	discard(&to, "b");
+}
+
 static void
 copy_of_much_comes_in_parts(void **state)
 {
@@ -438,6 +474,7 @@ static const struct CMUnitTest range_tests[] = {
 	cmocka_unit_test(fallocate_by_a_user_takes_the_set_id_bits),
 	cmocka_unit_test(lseek_finds_data_and_holes),
 	cmocka_unit_test(copy_moves_bytes_between_files),
+	cmocka_unit_test(copy_that_direct_files_cannot_do_is_left_to_the_guest),
 	cmocka_unit_test(copy_of_much_comes_in_parts),
 	cmocka_unit_test(ioctl_sets_flags_of_the_files_own),
 	cmocka_unit_test(ioctl_of_a_directory),

@@ -450,6 +450,28 @@ run_xattr(enum weir_fsop op, struct weir_node *node, const char *name, uint32_t 
 }
 
 static void
+capabilities_of_a_file_fall_with_set_id_bits(void **state)
+{
+	static const char name[] = "security.capability";
+	struct weir_entry entry;
+	struct weir_file *file;
+	struct weir_attr attr;
+
+	assert_int_equal(fsc_create(&fsc, root, "f", O_RDWR, 0755, &entry, &file), 0);
+	assert_int_equal(run_xattr(WEIR_FSOP_SETXATTR, entry.node, name, 20, 0), 0);
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), 10);
+	assert_int_equal(run_xattr(WEIR_FSOP_GETXATTR, entry.node, name, 100, 0), 20);
+	fsc.flags = WEIR_FSREQ_KILLPRIV;
+	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, entry.node, file, 0, 10, 0, 10), 10);
+	fsc.flags = 0;
+	assert_int_equal(run_xattr(WEIR_FSOP_GETXATTR, entry.node, name, 100, 0), -ENODATA);
+	assert_int_equal(fsc_getattr(&fsc, entry.node, file, &attr), 0);
+	assert_int_equal(attr.mode, S_IFREG | 0755);
+	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
+	fsc_put(&fsc, entry.node);
+}
+
+static void
 attributes_beside_are_kept(void **state)
 {
 	struct weir_node *dir = make(WEIR_FSOP_MKDIR, root, "dir", 0755);
@@ -710,6 +732,7 @@ main(void)
 		BOTH(directory_is_listed_whole_whatever_fits),
 		BOTH(directory_is_listed_by_many_requests_at_once),
 		BOTH(ranges_are_taken_copied_and_sought),
+		BOTH(capabilities_of_a_file_fall_with_set_id_bits),
 		BOTH(attributes_beside_are_kept),
 		BOTH(file_without_a_name_lives_as_long_as_it_is_known),
 		BOTH(labels_come_with_new_files),
