@@ -171,13 +171,24 @@ aio_cred_take(const struct weir_cred *cred)
 	return 0;
 }
 
+/* Whether it tells that the caller is in a group: permission is given already, if weir may pass it. */
+static bool WEIR_ON_HELPER
+cred_group_tells(const struct weir_fsreq *req)
+{
+	return (req->in.create.mode & S_ISGID) != 0 ||
+			(cred_self.effective & 1u << CAP_DAC_OVERRIDE) == 0;
+}
+
 int WEIR_ON_HELPER
 aio_cred_take_able(const struct weir_fsreq *req)
 {
 	const uint32_t setgid = (req->flags & WEIR_FSREQ_SETGID) != 0 ? 1u << CAP_FSETID : 0;
+	struct weir_cred cred = req->cred;
 	int rc;
 
-	rc = aio_cred_take(&req->cred);
+	if (cred.has_group)
+		cred.has_group = cred_group_tells(req);
+	rc = aio_cred_take(&cred);
 	if (rc < 0 || req->cred.uid == 0)
 		return rc;
 	rc = cred_set_effective(UINT32_MAX, CRED_KEPT | setgid);
