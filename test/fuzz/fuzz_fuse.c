@@ -5,8 +5,9 @@
 /*
  * Takes the input for what a guest does: a list of requests, in which nodes and open files that the
  * guest was told of can be named by a small number, mixed with orders to the file system behind
- * (hold requests, go on, fail) and to the device (detach, reset). Holds: an answer is well formed
- * and written where there is room; a request ends once; a session that ends leaves nothing behind.
+ * (hold requests, go on, fail, have no SYNCFS) and to the device (detach, reset). Holds: an answer is
+ * well formed and written where there is room; a request ends once; a session that ends leaves
+ * nothing behind.
  */
 
 #include <errno.h>
@@ -31,6 +32,7 @@ enum {
 	ORDER_FAIL,
 	ORDER_DETACH,
 	ORDER_RESET,
+	ORDER_NO_SYNCFS,
 };
 
 #define NB_SLOTS 8
@@ -109,6 +111,21 @@ collect(void)
 	}
 }
 
+static void
+nothing(void)
+{
+}
+
+/* Until each request has ended or is with the file system: a SYNCFS waits between its files. */
+static void
+settle(void)
+{
+	for (unsigned int i = 0; i < NB_SLOTS; i++)
+		while (busy[i] && reqs[i].fuse.state == FUSE_REQ_WAITING)
+			guest_on_worker(0, nothing);
+	collect();
+}
+
 static uint32_t
 take_room(struct input *in)
 {
@@ -142,7 +159,7 @@ go_on(void)
 {
 	guest_on_worker(0, fake_go_on);
 	fake.set_res = false;
-	collect();
+	settle();
 }
 
 static void
@@ -185,7 +202,7 @@ request(struct input *in, uint8_t opcode)
 	/* INIT and DESTROY may wait for control. */
 	if (opcode == FUSE_INIT || opcode == FUSE_DESTROY)
 		guest_wait(r);
-	collect();
+	settle();
 }
 
 static void
@@ -215,12 +232,15 @@ order(struct input *in, uint8_t what)
 		if (busy[n] && !detached[n]) {
 			detached[n] = true;
 			guest_detach(&reqs[n]);
-			collect();
+			settle();
 		}
 		break;
 	case ORDER_RESET:
 		if (fake.nb_held == 0 && !fake.hold_release)
 			guest_reset();
+		break;
+	case ORDER_NO_SYNCFS:
+		fake_without(WEIR_FSOP_SYNCFS);
 		break;
 	}
 }
