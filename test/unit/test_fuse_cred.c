@@ -271,6 +271,79 @@ label_of_a_length_that_is_a_lie_is_refused(void **state)
 	}
 }
 
+/* A name without its end would be looked for behind the request. */
+static void
+label_without_the_end_of_its_name_is_refused(void **state)
+{
+	const struct fuse_ext_header head = { .size = 32, .type = 1 };
+	const struct fuse_secctx ctx = { .size = 4 };
+	struct made *m = begin(FUSE_MKDIR);
+
+	add(m, &head, sizeof(head));
+	add(m, &ctx, sizeof(ctx));
+	assert_true(strlen(LABEL_NAME) >= 16);
+	add(m, LABEL_NAME, 16);
+	add_group(m, 1, 5);
+	assert_int_equal(end(m, FUSE_MKDIR, true), -EINVAL);
+	assert_string_equal(fake.made.name, "");
+}
+
+/* There is room for one; and a second one would not be the guest's to forget. */
+static void
+more_than_one_label_is_refused(void **state)
+{
+	const uint32_t two = 2;
+	struct made *m = begin(FUSE_MKDIR);
+
+	add_label(m, LABEL_NAME, LABEL);
+	add_label(m, LABEL_NAME, LABEL);
+	assert_int_equal(end(m, FUSE_MKDIR, true), -EINVAL);
+	assert_string_equal(fake.made.name, "");
+	m = begin(FUSE_MKDIR);
+	add_label(m, LABEL_NAME, LABEL);
+	memcpy(m->bytes + m->ext + 4, &two, sizeof(two));
+	assert_int_equal(end(m, FUSE_MKDIR, true), -EINVAL);
+	assert_string_equal(fake.made.name, "");
+}
+
+/* Of a kind that is not looked at, n bytes of them. */
+static int
+end_with_ext(size_t n)
+{
+	const struct fuse_ext_header head = { .size = n, .type = 1000 };
+	static const uint8_t zeroes[16 * 1024];
+	struct made *m = begin(FUSE_SYMLINK);
+
+	add(m, &head, sizeof(head));
+	add(m, zeroes, n - sizeof(head));
+	return end(m, FUSE_SYMLINK, true);
+}
+
+static void
+extensions_are_no_longer_than_there_is_room_for(void **state)
+{
+	assert_true(end_with_ext(FUSE_EXT_MAX) > 0);
+	assert_int_equal(guest_faults(FUSE_FAULT_EXT), 0);
+	assert_int_equal(end_with_ext(FUSE_EXT_MAX + 8), -EINVAL);
+	assert_int_equal(end_with_ext(16 * 1024), -EINVAL);
+	assert_int_equal(guest_faults(FUSE_FAULT_EXT), 2);
+}
+
+/* Not counted as extensions, and more than could be some. */
+static void
+names_are_no_longer_than_there_is_room_for(void **state)
+{
+	static const uint8_t zeroes[16 * 1024];
+
+	for (unsigned int i = 0; i < RTE_DIM(makers); i++) {
+		struct made *m = begin(makers[i]);
+
+		add(m, zeroes, sizeof(zeroes));
+		assert_int_equal(end(m, makers[i], false), -ENAMETOOLONG);
+	}
+	assert_int_equal(guest_faults(FUSE_FAULT_NAME), RTE_DIM(makers));
+}
+
 static uint32_t
 setgid_of(uint32_t opcode, uint32_t mode)
 {
@@ -372,6 +445,14 @@ static const struct CMUnitTest tests[] = {
 			label_as_long_as_may_be_passes_and_no_longer, guest_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(
 			extensions_that_are_none_are_refused, guest_setup, guest_teardown),
+	cmocka_unit_test_setup_teardown(
+			label_without_the_end_of_its_name_is_refused, guest_setup, guest_teardown),
+	cmocka_unit_test_setup_teardown(
+			more_than_one_label_is_refused, guest_setup, guest_teardown),
+	cmocka_unit_test_setup_teardown(extensions_are_no_longer_than_there_is_room_for,
+			guest_setup, guest_teardown),
+	cmocka_unit_test_setup_teardown(
+			names_are_no_longer_than_there_is_room_for, guest_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(label_that_would_mean_something_else_is_refused,
 			guest_setup, guest_teardown),
 	cmocka_unit_test_setup_teardown(

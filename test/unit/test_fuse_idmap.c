@@ -104,7 +104,7 @@ what_is_no_map_is_refused(void **state)
 		snprintf(many + strlen(many), sizeof(many) - strlen(many), "%smap:%u:%u:1",
 				i > 0 ? "," : "", i, i);
 	}
-	assert_non_null(weir_fuse_idmap_refused(many));
+	assert_string_equal(weir_fuse_idmap_refused(many), "more than 64 rules of one direction");
 	assert_null(weir_fuse_idmap_refused(""));
 	assert_null(weir_fuse_idmap_refused("map:4294967294:0:1"));
 }

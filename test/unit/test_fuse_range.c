@@ -68,6 +68,31 @@ fallocate_of_what_is_no_range_or_not_writable_is_refused(void **state)
 	assert_int_equal(fake.calls[WEIR_FSOP_FALLOCATE], 0);
 }
 
+static uint32_t
+killpriv_as(uint32_t uid, uint64_t file, const struct fuse_fallocate_in *in)
+{
+	struct guest_req *r = calloc(1, sizeof(*r));
+
+	guest_prepare(r, 0, FUSE_FALLOCATE, file, in, sizeof(*in), GUEST_ROOM);
+	guest_head(r)->uid = uid;
+	assert_int_equal(guest_submit(r), 0);
+	assert_int_equal(guest_answer(r, NULL), 0);
+	free(r);
+	return fake.last.flags & WEIR_FSREQ_KILLPRIV;
+}
+
+static void
+fallocate_takes_set_id_bits_unless_root_asks_or_the_guest_does_it(void **state)
+{
+	uint64_t file = guest_lookup(1, "file");
+	const struct fuse_fallocate_in in = { .fh = guest_open(file, O_WRONLY), .length = 1 };
+
+	assert_int_equal(killpriv_as(1000, file, &in), WEIR_FSREQ_KILLPRIV);
+	assert_int_equal(killpriv_as(0, file, &in), 0);
+	atomic_store(&guest_sess->shared->flags, 0);
+	assert_int_equal(killpriv_as(1000, file, &in), 0);
+}
+
 static void
 lseek_asks_for_data_and_holes_only(void **state)
 {
@@ -421,6 +446,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(fallocate_carries_mode_and_range),
 		TEST(fallocate_of_what_is_no_range_or_not_writable_is_refused),
+		TEST(fallocate_takes_set_id_bits_unless_root_asks_or_the_guest_does_it),
 		TEST(lseek_asks_for_data_and_holes_only),
 		TEST(copy_carries_both_files),
 		TEST(copy_of_what_is_no_range_is_refused),

@@ -82,6 +82,28 @@ syncfs_closes_what_was_closed_meanwhile(void **state)
 	free(r);
 }
 
+/* The file system does not know a file that is being opened. */
+static void
+syncfs_leaves_files_alone_that_are_not_open_yet(void **state)
+{
+	const struct fuse_open_in in = { .flags = O_RDWR };
+	uint64_t file = guest_lookup(1, "file");
+	struct guest_req *r = calloc(1, sizeof(*r));
+
+	fake_without(WEIR_FSOP_SYNCFS);
+	fake.hold = true;
+	guest_prepare(r, 1, FUSE_OPEN, file, &in, sizeof(in), GUEST_ROOM);
+	assert_int_equal(guest_submit(r), 0);
+	fake.hold = false;
+	assert_int_equal(syncfs(), 0);
+	assert_int_equal(fake.calls[WEIR_FSOP_FSYNC], 0);
+	guest_on_worker(0, fake_go_on);
+	assert_int_equal(guest_answer(r, NULL), sizeof(struct fuse_open_out));
+	assert_int_equal(syncfs(), 0);
+	assert_int_equal(fake.calls[WEIR_FSOP_FSYNC], 1);
+	free(r);
+}
+
 static void
 syncfs_ends_with_its_guest(void **state)
 {
@@ -109,6 +131,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(syncfs_is_fsync_of_files_that_are_written_to),
 		TEST(syncfs_closes_what_was_closed_meanwhile),
+		TEST(syncfs_leaves_files_alone_that_are_not_open_yet),
 		TEST(syncfs_ends_with_its_guest),
 	};
 
