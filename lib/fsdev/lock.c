@@ -52,6 +52,7 @@ struct weir_locks {
 	_Atomic(struct weir_lock_req *) inbox;
 	_Atomic bool scan; /* some requests were interrupted */
 	_Atomic bool stop;
+	_Atomic uint32_t refs; /* the service's, and its creator's */
 	sem_t ready;
 
 	/* The service's. */
@@ -353,9 +354,12 @@ lock_sleep(struct weir_locks *locks)
 		(void)sem_clockwait(&locks->ready, CLOCK_MONOTONIC, &until);
 }
 
+/* Creator and service end on their own: who comes last frees. */
 static void
-locks_free(struct weir_locks *locks)
+locks_unref(struct weir_locks *locks)
 {
+	if (atomic_fetch_sub(&locks->refs, 1) > 1)
+		return;
 	lock_table_fini(&locks->table);
 	sem_destroy(&locks->ready);
 	free(locks);
@@ -373,7 +377,7 @@ locks_run(struct weir_job *job)
 		lock_due(locks);
 		lock_sleep(locks);
 	}
-	locks_free(locks);
+	locks_unref(locks);
 }
 
 static void
@@ -397,13 +401,15 @@ weir_locks_create(const struct weir_locks_cfg *cfg, struct weir_locks **out)
 	locks->table.host_arg = cfg->host_arg;
 	locks->wait_ns = cfg->wait_ms * LOCK_NS_PER_MS;
 	TAILQ_INIT(&locks->waiters);
+	atomic_init(&locks->refs, 1);
 	sem_init(&locks->ready, 0, 0);
 	snprintf(name, sizeof(name), "lock-%s", cfg->name);
 	rc = weir_helpers_create(name, 1, &locks->helpers);
 	if (rc < 0) {
-		locks_free(locks);
+		locks_unref(locks);
 		return rc;
 	}
+	atomic_init(&locks->refs, 2);
 	locks->job.run = locks_run;
 	locks->job.done = locks_over;
 	weir_helper_submit(locks->helpers, &locks->job);
@@ -428,12 +434,11 @@ weir_locks_destroy(struct weir_locks *locks)
 		return;
 	/* First, so that nothing is done with the job when it has freed itself. */
 	weir_helpers_destroy(locks->helpers, locks_orphan, &orphan);
-	if (orphan) {
-		locks_free(locks);
-		return;
-	}
+	if (orphan)
+		locks_unref(locks);
 	atomic_store(&locks->stop, true);
 	sem_post(&locks->ready);
+	locks_unref(locks);
 }
 
 int WEIR_ON_WORKER

@@ -19,6 +19,8 @@
 #include <cmocka.h>
 #include <rte_common.h>
 
+#include "weir_lock.h"
+
 #include "fs_client.h"
 
 #define FILES 3
@@ -327,6 +329,22 @@ storm_of_requests_is_answered(void **state)
 	}
 }
 
+/* However its thread is just going about, nothing is touched that was freed. */
+static void
+service_ends_at_any_time(void **state)
+{
+	const struct weir_locks_cfg cfg = { .name = "s", .max_locks = 16 };
+	struct weir_locks *locks;
+
+	weir_role_assume_control();
+	for (unsigned int i = 0; i < 1000; i++) {
+		assert_int_equal(weir_locks_create(&cfg, &locks), 0);
+		for (unsigned int k = 0; k < i % 40; k++)
+			weir_locks_interrupt(locks);
+		weir_locks_destroy(locks);
+	}
+}
+
 int
 main(void)
 {
@@ -343,6 +361,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 				lock_that_is_weakened_lets_others_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(storm_of_requests_is_answered, setup, teardown),
+		cmocka_unit_test(service_ends_at_any_time),
 	};
 	int rc;
 
