@@ -41,6 +41,7 @@
 #define LOCK_CIRCLE_MAX 64
 
 TAILQ_HEAD(lock_waiters, weir_lock_req);
+LIST_HEAD(lock_waits, weir_lock_req);
 
 struct weir_locks {
 	/* Set at create. */
@@ -58,6 +59,7 @@ struct weir_locks {
 	/* The service's. */
 	_Atomic uint32_t nb_waiting; /* read by anybody */
 	struct lock_waiters waiters; /* in order of arrival */
+	struct lock_waits waits[LOCK_BUCKETS]; /* the same, by owner */
 	struct lock_table table;
 	uint32_t round; /* of looking for circles */
 };
@@ -79,10 +81,17 @@ lock_answer(struct weir_lock_req *lr, int res)
 	weir_worker_send(weir_channel_worker(weir_fsreq_of(lr)->chan), &lr->msg);
 }
 
+static struct lock_waits *
+lock_waits_of(struct weir_locks *locks, uint64_t guest, uint64_t owner)
+{
+	return &locks->waits[lock_hash(guest ^ owner) % LOCK_BUCKETS];
+}
+
 static void
 lock_unpark(struct weir_locks *locks, struct weir_lock_req *lr, int res)
 {
 	TAILQ_REMOVE(&locks->waiters, lr, waiting);
+	LIST_REMOVE(lr, of_owner);
 	atomic_fetch_sub(&locks->nb_waiting, 1);
 	lock_answer(lr, res);
 }
@@ -107,13 +116,58 @@ lock_backoff(struct weir_lock_req *lr, int res)
 	lr->retry_ns = weir_now_ns() + lr->backoff_ms * LOCK_NS_PER_MS;
 }
 
-/* Tries what waits once more. A write lock that becomes a read lock sets others free. */
+/* Adds the requests of an owner that wait, each once in a round. @return how many there are then. */
+static unsigned int
+lock_circle_add(struct weir_locks *locks, const struct lock_owner *owner,
+		const struct weir_fsreq *from[LOCK_CIRCLE_MAX], unsigned int nb)
+{
+	struct weir_lock_req *lr;
+
+	LIST_FOREACH(lr, lock_waits_of(locks, owner->guest, owner->owner), of_owner) {
+		if (nb == LOCK_CIRCLE_MAX || lr->seen == locks->round ||
+				!lock_is_owner(owner, &weir_fsreq_of(lr)->in.lock))
+			continue;
+		lr->seen = locks->round;
+		from[nb++] = weir_fsreq_of(lr);
+	}
+	return nb;
+}
+
+/* Whether a wait for others' locks would close a circle: breadth first, each waiter once. */
+static bool
+lock_is_circle(struct weir_locks *locks, const struct weir_fsreq *req)
+{
+	const struct weir_fsreq *from[LOCK_CIRCLE_MAX] = { req };
+	const struct lock_owner *by;
+	unsigned int nb = 1;
+
+	if ((req->in.lock.flags & WEIR_LOCK_FLOCK) != 0)
+		return false;
+	locks->round++;
+	for (unsigned int i = 0; i < nb; i++) {
+		by = lock_table_in_way(&locks->table, from[i]->node, &from[i]->in.lock);
+		for (; by != NULL; by = lock_table_in_way_next(by, &from[i]->in.lock)) {
+			if (lock_is_owner(by, &req->in.lock))
+				return true;
+			nb = lock_circle_add(locks, by, from, nb);
+		}
+	}
+	return false;
+}
+
+/*
+ * Tries what waits once more. Who has come before it may have got what it waits for, and wait
+ * for it. A write lock that becomes a read lock sets others free.
+ */
 static bool
 lock_retry(struct weir_locks *locks, struct weir_lock_req *lr)
 {
+	struct weir_fsreq *req = weir_fsreq_of(lr);
 	bool freed = false;
-	int rc = lock_try(locks, weir_fsreq_of(lr), &freed);
+	int rc = lock_try(locks, req, &freed);
 
+	if (rc == -EAGAIN && lock_is_circle(locks, req))
+		rc = -EDEADLK;
 	if (rc == -EAGAIN || rc == -EBUSY)
 		lock_backoff(lr, rc);
 	else
@@ -121,9 +175,12 @@ lock_retry(struct weir_locks *locks, struct weir_lock_req *lr)
 	return freed;
 }
 
-/* Something on node was let go: who waits for it is served in order. */
+/*
+ * Something on node was let go, or it is time to ask the host: who waits there is served in order,
+ * whoever is in the way of each.
+ */
 static void
-lock_freed(struct weir_locks *locks, const struct weir_node *node)
+lock_serve(struct weir_locks *locks, const struct weir_node *node)
 {
 	struct weir_lock_req *lr, *next;
 	bool again;
@@ -132,41 +189,10 @@ lock_freed(struct weir_locks *locks, const struct weir_node *node)
 		again = false;
 		for (lr = TAILQ_FIRST(&locks->waiters); lr != NULL; lr = next) {
 			next = TAILQ_NEXT(lr, waiting);
-			if (lr->retry_ns == 0 && weir_fsreq_of(lr)->node == node)
+			if (weir_fsreq_of(lr)->node == node)
 				again |= lock_retry(locks, lr);
 		}
 	} while (again);
-}
-
-/* Whether a wait for others' locks would close a circle: breadth first, each waiter once. */
-static bool
-lock_is_circle(struct weir_locks *locks, const struct weir_fsreq *req)
-{
-	const struct weir_fsreq *from[LOCK_CIRCLE_MAX] = { req };
-	unsigned int nb = 1, i;
-	struct weir_lock_req *lr;
-
-	if ((req->in.lock.flags & WEIR_LOCK_FLOCK) != 0)
-		return false;
-	locks->round++;
-	for (i = 0; i < nb; i++) {
-		if (i > 0 &&
-				lock_table_blocks(&locks->table, from[i]->node, &from[i]->in.lock,
-						&req->in.lock))
-			return true;
-		TAILQ_FOREACH(lr, &locks->waiters, waiting) {
-			const struct weir_fsreq *other = weir_fsreq_of(lr);
-
-			if (nb == RTE_DIM(from) || lr->seen == locks->round ||
-					lock_same_owner(&other->in.lock, &from[i]->in.lock) ||
-					!lock_table_blocks(&locks->table, from[i]->node,
-							&from[i]->in.lock, &other->in.lock))
-				continue;
-			lr->seen = locks->round;
-			from[nb++] = other;
-		}
-	}
-	return false;
 }
 
 static void
@@ -188,7 +214,23 @@ lock_park(struct weir_locks *locks, struct weir_lock_req *lr, int res)
 	lock_backoff(lr, res);
 	lr->until_ns = locks->wait_ns > 0 ? weir_now_ns() + locks->wait_ns : 0;
 	TAILQ_INSERT_TAIL(&locks->waiters, lr, waiting);
+	LIST_INSERT_HEAD(
+			lock_waits_of(locks, req->in.lock.guest, req->in.lock.owner), lr, of_owner);
 	atomic_fetch_add(&locks->nb_waiting, 1);
+}
+
+/* Who waits for the host has come before, be it that nobody has asked for it since the host let go. */
+static void
+lock_ask_first(struct weir_locks *locks, const struct weir_node *node)
+{
+	struct weir_lock_req *lr;
+
+	TAILQ_FOREACH(lr, &locks->waiters, waiting) {
+		if (lr->retry_ns != 0 && weir_fsreq_of(lr)->node == node) {
+			lock_serve(locks, node);
+			return;
+		}
+	}
 }
 
 static void
@@ -202,7 +244,9 @@ lock_set(struct weir_locks *locks, struct weir_lock_req *lr)
 
 	if ((req->in.lock.flags & WEIR_LOCK_FLOCK) != 0 &&
 			lock_table_leave(&locks->table, node, &req->in.lock))
-		lock_freed(locks, node);
+		lock_serve(locks, node);
+	if (req->in.lock.type != F_UNLCK)
+		lock_ask_first(locks, node);
 	rc = lock_try(locks, req, &freed);
 	/* The request is the worker's from its answer on. */
 	if (wait && (rc == -EAGAIN || rc == -EBUSY))
@@ -210,7 +254,7 @@ lock_set(struct weir_locks *locks, struct weir_lock_req *lr)
 	else
 		lock_answer(lr, rc == -EBUSY ? -EAGAIN : rc);
 	if (freed)
-		lock_freed(locks, node);
+		lock_serve(locks, node);
 }
 
 static bool
@@ -268,7 +312,7 @@ lock_take(struct weir_locks *locks, struct weir_lock_req *lr)
 	}
 	lock_answer(lr, rc);
 	if (freed)
-		lock_freed(locks, node);
+		lock_serve(locks, node);
 }
 
 /* What arrived, in order of arrival. */
@@ -309,17 +353,15 @@ lock_due(struct weir_locks *locks)
 {
 	struct weir_lock_req *lr, *next;
 	uint64_t now = weir_now_ns();
-	const struct weir_node *node;
 
 	for (lr = TAILQ_FIRST(&locks->waiters); lr != NULL; lr = next) {
 		next = TAILQ_NEXT(lr, waiting);
-		node = weir_fsreq_of(lr)->node;
 		if (lr->until_ns != 0 && now >= lr->until_ns) {
 			lock_unpark(locks, lr, -EAGAIN);
-		} else if (lr->retry_ns != 0 && now >= lr->retry_ns && lock_retry(locks, lr)) {
-			/* Anybody may have been granted, next as well: the rest comes next time. */
-			lock_freed(locks, node);
-			return;
+		} else if (lr->retry_ns != 0 && now >= lr->retry_ns) {
+			lock_serve(locks, weir_fsreq_of(lr)->node);
+			/* Anybody may have been granted; who still waits there is not due any more. */
+			next = TAILQ_FIRST(&locks->waiters);
 		}
 	}
 }

@@ -28,7 +28,7 @@ lock_table_init(struct lock_table *table)
 static unsigned int
 lock_bucket(const struct weir_node *node)
 {
-	return (uint32_t)((uintptr_t)node * UINT64_C(0x9e3779b97f4a7c15) >> 32) % LOCK_BUCKETS;
+	return lock_hash((uintptr_t)node) % LOCK_BUCKETS;
 }
 
 static struct lock_node *
@@ -40,13 +40,6 @@ lock_node_find(struct lock_table *table, const struct weir_node *node)
 		if (ln->node == node)
 			return ln;
 	return NULL;
-}
-
-static bool
-lock_is_owner(const struct lock_owner *owner, const struct weir_lock *lock)
-{
-	return owner->guest == lock->guest && owner->owner == lock->owner &&
-			owner->kind == (lock->flags & WEIR_LOCK_FLOCK);
 }
 
 static struct lock_owner *
@@ -169,31 +162,29 @@ lock_owner_conflict(const struct lock_owner *owner, const struct weir_lock *lock
 	return NULL;
 }
 
-/* The first of all that is in the way; *by receives whose it is. */
-static const struct lock_range *
-lock_conflict(const struct lock_node *ln, const struct weir_lock *lock,
-		const struct lock_owner **by)
+/* The first of these owners and those behind it that is in the way. */
+static const struct lock_owner *
+lock_owner_in_way(const struct lock_owner *owner, const struct weir_lock *lock)
 {
-	const struct lock_range *r;
-
-	TAILQ_FOREACH(*by, &ln->owners, next) {
-		if (lock_is_owner(*by, lock))
-			continue;
-		r = lock_owner_conflict(*by, lock);
-		if (r != NULL)
-			return r;
-	}
+	for (; owner != NULL; owner = TAILQ_NEXT(owner, next))
+		if (!lock_is_owner(owner, lock) && lock_owner_conflict(owner, lock) != NULL)
+			return owner;
 	return NULL;
 }
 
-bool
-lock_table_blocks(struct lock_table *table, const struct weir_node *node,
-		const struct weir_lock *lock, const struct weir_lock *other)
+const struct lock_owner *
+lock_table_in_way(struct lock_table *table, const struct weir_node *node,
+		const struct weir_lock *lock)
 {
-	struct lock_node *ln = lock_node_find(table, node);
-	const struct lock_owner *owner = ln != NULL ? lock_owner_find(ln, other) : NULL;
+	const struct lock_node *ln = lock_node_find(table, node);
 
-	return owner != NULL && lock_owner_conflict(owner, lock) != NULL;
+	return ln != NULL ? lock_owner_in_way(TAILQ_FIRST(&ln->owners), lock) : NULL;
+}
+
+const struct lock_owner *
+lock_table_in_way_next(const struct lock_owner *owner, const struct weir_lock *lock)
+{
+	return lock_owner_in_way(TAILQ_NEXT(owner, next), lock);
 }
 
 static bool
@@ -423,14 +414,13 @@ lock_table_set(struct lock_table *table, struct weir_node *node, const struct we
 		const struct weir_lock *lock, bool *freed)
 {
 	struct lock_node *ln = lock_node_make(table, node);
-	const struct lock_owner *by;
 	int rc;
 
 	if (ln == NULL)
 		return -ENOLCK;
 	if (lock->type == F_UNLCK)
 		rc = lock_unset(table, ln, file, lock, freed);
-	else if (lock_conflict(ln, lock, &by) != NULL)
+	else if (lock_owner_in_way(TAILQ_FIRST(&ln->owners), lock) != NULL)
 		rc = -EAGAIN;
 	else if (atomic_load(&table->nb_ranges) + LOCK_GROWTH > table->max_ranges)
 		rc = -ENOLCK;
@@ -444,16 +434,15 @@ int
 lock_table_get(struct lock_table *table, struct weir_node *node, const struct weir_file *file,
 		const struct weir_lock *lock, struct weir_lock *out)
 {
+	const struct lock_owner *by = lock_table_in_way(table, node, lock);
 	struct lock_node *ln = lock_node_find(table, node);
 	struct weir_lock_host none = { 0 };
-	const struct lock_range *r = NULL;
-	const struct lock_owner *by;
+	const struct lock_range *r;
 	struct lock_owner *own;
 	int rc = 0;
 
-	if (ln != NULL)
-		r = lock_conflict(ln, lock, &by);
-	if (r != NULL) {
+	if (by != NULL) {
+		r = lock_owner_conflict(by, lock);
 		*out = (struct weir_lock){
 			.start = r->start,
 			.end = r->end,

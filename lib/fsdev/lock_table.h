@@ -78,9 +78,11 @@ lock_table_leave(struct lock_table *table, struct weir_node *node, const struct 
 int lock_table_get(struct lock_table *table, struct weir_node *node, const struct weir_file *file,
 		const struct weir_lock *lock, struct weir_lock *out);
 
-/* Whether the owner of other has a lock on node that is in the way of lock. */
-bool lock_table_blocks(struct lock_table *table, const struct weir_node *node,
-		const struct weir_lock *lock, const struct weir_lock *other);
+/* The first owner that has a lock on node that is in the way of lock, and the next one; or NULL. */
+const struct lock_owner *lock_table_in_way(struct lock_table *table, const struct weir_node *node,
+		const struct weir_lock *lock);
+const struct lock_owner *
+lock_table_in_way_next(const struct lock_owner *owner, const struct weir_lock *lock);
 
 /* Ends all POSIX locks of an owner on node; all locks that were set through file. Any ended? */
 bool lock_table_end_owner(
@@ -89,10 +91,16 @@ bool
 lock_table_end_file(struct lock_table *table, struct weir_node *node, const struct weir_file *file);
 
 static inline bool
-lock_same_owner(const struct weir_lock *a, const struct weir_lock *b)
+lock_is_owner(const struct lock_owner *owner, const struct weir_lock *lock)
 {
-	return a->guest == b->guest && a->owner == b->owner &&
-			(a->flags & WEIR_LOCK_FLOCK) == (b->flags & WEIR_LOCK_FLOCK);
+	return owner->guest == lock->guest && owner->owner == lock->owner &&
+			owner->kind == (lock->flags & WEIR_LOCK_FLOCK);
+}
+
+static inline uint32_t
+lock_hash(uint64_t key)
+{
+	return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32);
 }
 
 #endif /* LOCK_TABLE_H */

@@ -15,10 +15,11 @@
  *
  * A request that waits is granted in its turn, in the order of arrival among those that become
  * possible at once, as on Linux. It ends with -EAGAIN at the limit of a wait, and when it is detached or
- * its submitter asks (weir_fsdev_interrupt()); with -EINTR by WEIR_FSOP_ENDWAIT; with -EDEADLK at once
- * where POSIX locks would wait for each other in a circle (of 64 waiting requests at most), whichever
- * guests they are of. What is held by programs of the host is asked for again and again: after 1 ms
- * at first, every 100 ms in the end.
+ * its submitter asks (weir_fsdev_interrupt()); with -EINTR by WEIR_FSOP_ENDWAIT; with -EDEADLK where
+ * POSIX locks would wait for each other in a circle (of 64 waiting requests at most), whichever
+ * guests they are of: at once, or when another one is granted what closes the circle. What is held by
+ * programs of the host is asked for again and again: after 1 ms at first, every 100 ms in the end; for
+ * all that wait for it on a file in their order, and before who comes anew.
  */
 
 #include <stdbool.h>
@@ -91,6 +92,7 @@ struct weir_lock_req {
 	uint64_t retry_ns; /**< when to ask the host again; 0: it waits for a guest */
 	uint32_t backoff_ms;
 	TAILQ_ENTRY(weir_lock_req) waiting;
+	LIST_ENTRY(weir_lock_req) of_owner;
 };
 
 /**

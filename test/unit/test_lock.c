@@ -173,6 +173,48 @@ who_waits_in_a_circle_is_told(void **state)
 	assert_int_equal(fsc_wait(&wait[0]), 0);
 }
 
+/*
+ * One that waits comes to stand in the way of another when it is granted: if who waits for it has what
+ * its owner waits for elsewhere, there is a circle that was none when each of them began.
+ */
+static void
+circle_that_a_grant_closes_is_told(void **state)
+{
+	struct fsc_call wait[3];
+
+	assert_int_equal(run(WEIR_FSOP_SETLK, 0, 1, 1, F_WRLCK), 0);
+	assert_int_equal(run(WEIR_FSOP_SETLK, 1, 3, 3, F_WRLCK), 0);
+	/* Two threads of the second guest, and the third one behind them. */
+	begin(&wait[0], 0, 2, 2, F_WRLCK, 1);
+	begin(&wait[1], 1, 2, 2, F_WRLCK, 2);
+	begin(&wait[2], 0, 3, 3, F_WRLCK, 3);
+	assert_int_equal(run(WEIR_FSOP_FLUSH, 0, 1, 1, F_UNLCK), 0);
+	assert_int_equal(fsc_wait(&wait[0]), 0);
+	assert_int_equal(fsc_wait(&wait[2]), -EDEADLK);
+	assert_false(atomic_load(&wait[1].done));
+	assert_int_equal(run(WEIR_FSOP_FLUSH, 1, 3, 3, F_UNLCK), 0);
+	assert_int_equal(fsc_wait(&wait[1]), 0);
+}
+
+/* Two who read and both want to write; one of them has to give way. */
+static void
+circle_of_two_who_upgrade_is_told(void **state)
+{
+	struct fsc_call wait, last;
+
+	for (uint64_t guest = 1; guest <= 2; guest++)
+		assert_int_equal(run(WEIR_FSOP_SETLK, 0, guest, 1, F_RDLCK), 0);
+	begin(&wait, 0, 1, 1, F_WRLCK, 1);
+	call_init(&last, WEIR_FSOP_SETLK, 0, 2, 1, F_WRLCK);
+	last.req.in.lock.flags = WEIR_LOCK_WAIT;
+	assert_int_equal(fsc_run(&fsc, &last), -EDEADLK);
+	/* What it had it has still. */
+	assert_int_equal(fsc_info("m", "locks_held"), 2);
+	assert_false(atomic_load(&wait.done));
+	assert_int_equal(run(WEIR_FSOP_SETLK, 0, 2, 1, F_UNLCK), 0);
+	assert_int_equal(fsc_wait(&wait), 0);
+}
+
 static void
 wait_ends_at_its_limit(void **state)
 {
@@ -354,6 +396,9 @@ main(void)
 				teardown),
 		cmocka_unit_test_setup_teardown(who_waits_is_granted_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_waits_in_a_circle_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+				circle_that_a_grant_closes_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(circle_of_two_who_upgrade_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(wait_ends_at_its_limit, setup_hasty, teardown),
 		cmocka_unit_test_setup_teardown(wait_ends_when_it_is_detached, setup, teardown),
 		cmocka_unit_test_setup_teardown(wait_ends_when_its_submitter_asks, setup, teardown),
