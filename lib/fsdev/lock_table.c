@@ -81,8 +81,37 @@ lock_node_drop(struct lock_node *ln)
 	free(ln);
 }
 
+/* With one more owner. */
+static struct lock_guest *
+lock_guest_get(struct lock_table *table, uint64_t guest)
+{
+	struct lock_guest *of;
+
+	LIST_FOREACH(of, &table->guests, next)
+		if (of->guest == guest)
+			break;
+	if (of == NULL) {
+		of = calloc(1, sizeof(*of));
+		if (of == NULL)
+			return NULL;
+		of->guest = guest;
+		LIST_INSERT_HEAD(&table->guests, of, next);
+	}
+	of->nb_owners++;
+	return of;
+}
+
+static void
+lock_guest_put(struct lock_guest *of)
+{
+	if (--of->nb_owners > 0)
+		return;
+	LIST_REMOVE(of, next);
+	free(of);
+}
+
 static struct lock_owner *
-lock_owner_make(struct lock_node *ln, const struct weir_lock *lock)
+lock_owner_make(struct lock_table *table, struct lock_node *ln, const struct weir_lock *lock)
 {
 	struct lock_owner *owner = lock_owner_find(ln, lock);
 
@@ -91,6 +120,11 @@ lock_owner_make(struct lock_node *ln, const struct weir_lock *lock)
 	owner = calloc(1, sizeof(*owner));
 	if (owner == NULL)
 		return NULL;
+	owner->of = lock_guest_get(table, lock->guest);
+	if (owner->of == NULL) {
+		free(owner);
+		return NULL;
+	}
 	owner->guest = lock->guest;
 	owner->owner = lock->owner;
 	owner->kind = lock->flags & WEIR_LOCK_FLOCK;
@@ -103,6 +137,7 @@ static void
 lock_range_free(struct lock_table *table, struct lock_owner *owner, struct lock_range *r)
 {
 	TAILQ_REMOVE(&owner->ranges, r, next);
+	owner->of->nb_ranges--;
 	atomic_fetch_sub(&table->nb_ranges, 1);
 	free(r);
 }
@@ -118,6 +153,7 @@ lock_owner_end(struct lock_table *table, struct lock_node *ln, struct lock_owner
 	while ((r = TAILQ_FIRST(&owner->ranges)) != NULL)
 		lock_range_free(table, owner, r);
 	TAILQ_REMOVE(&ln->owners, owner, next);
+	lock_guest_put(owner->of);
 	free(owner);
 }
 
@@ -218,12 +254,13 @@ lock_spare_get(struct lock_spare *spare)
 }
 
 static struct lock_range *
-lock_spare_take(struct lock_table *table, struct lock_spare *spare)
+lock_spare_take(struct lock_table *table, struct lock_owner *owner, struct lock_spare *spare)
 {
 	struct lock_range *r = spare->range[0];
 
 	spare->range[0] = spare->range[1];
 	spare->range[1] = NULL;
+	owner->of->nb_ranges++;
 	atomic_fetch_add(&table->nb_ranges, 1);
 	return r;
 }
@@ -242,7 +279,7 @@ lock_cut(struct lock_table *table, struct lock_owner *owner, const struct weir_l
 			continue;
 		cut = true;
 		if (r->start < lock->start && r->end > lock->end) {
-			tail = lock_spare_take(table, spare);
+			tail = lock_spare_take(table, owner, spare);
 			*tail = *r;
 			tail->start = lock->end + 1;
 			r->end = lock->start - 1;
@@ -275,7 +312,7 @@ static void
 lock_insert(struct lock_table *table, struct lock_owner *owner, const struct weir_file *file,
 		const struct weir_lock *lock, struct lock_spare *spare)
 {
-	struct lock_range *new = lock_spare_take(table, spare);
+	struct lock_range *new = lock_spare_take(table, owner, spare);
 	struct lock_range *r, *next;
 
 	*new = (struct lock_range){
@@ -372,17 +409,24 @@ lock_unset(struct lock_table *table, struct lock_node *ln, const struct weir_fil
 	return rc;
 }
 
+/* A guest has no more than are left, so that whatever it does there is room for the next one. */
+static bool
+lock_has_room(const struct lock_table *table, const struct lock_guest *of)
+{
+	return atomic_load(&table->nb_ranges) + of->nb_ranges + LOCK_GROWTH <= table->max_ranges;
+}
+
 static int
 lock_grant(struct lock_table *table, struct lock_node *ln, const struct weir_file *file,
 		const struct weir_lock *lock, bool *freed)
 {
-	struct lock_owner *owner = lock_owner_make(ln, lock);
+	struct lock_owner *owner = lock_owner_make(table, ln, lock);
 	struct lock_spare spare;
 	int rc;
 
 	if (owner == NULL)
 		return -ENOLCK;
-	rc = lock_spare_get(&spare);
+	rc = lock_has_room(table, owner->of) ? lock_spare_get(&spare) : -ENOLCK;
 	if (rc == 0) {
 		rc = lock_host_set(table, ln, owner, file, lock);
 		if (rc == 0) {
@@ -422,8 +466,6 @@ lock_table_set(struct lock_table *table, struct weir_node *node, const struct we
 		rc = lock_unset(table, ln, file, lock, freed);
 	else if (lock_owner_in_way(TAILQ_FIRST(&ln->owners), lock) != NULL)
 		rc = -EAGAIN;
-	else if (atomic_load(&table->nb_ranges) + LOCK_GROWTH > table->max_ranges)
-		rc = -ENOLCK;
 	else
 		rc = lock_grant(table, ln, file, lock, freed);
 	lock_node_drop(ln);

@@ -30,7 +30,15 @@ struct lock_range {
 };
 TAILQ_HEAD(lock_ranges, lock_range);
 
+/* A guest with locks. */
+struct lock_guest {
+	uint64_t guest;
+	uint32_t nb_owners, nb_ranges;
+	LIST_ENTRY(lock_guest) next;
+};
+
 struct lock_owner {
+	struct lock_guest *of;
 	uint64_t guest, owner;
 	uint32_t kind; /* WEIR_LOCK_FLOCK or 0 */
 	struct weir_lock_host host;
@@ -47,6 +55,7 @@ struct lock_node {
 
 struct lock_table {
 	LIST_HEAD(, lock_node) buckets[LOCK_BUCKETS];
+	LIST_HEAD(, lock_guest) guests;
 	uint32_t max_ranges;
 	_Atomic uint32_t nb_ranges; /* read by anybody */
 	const struct weir_locks_host *host; /* NULL: there is none */
@@ -62,7 +71,7 @@ void lock_table_fini(struct lock_table *table);
  * others may now get what they could not before.
  *
  * 0; -EAGAIN: another owner here has what is in the way; -EBUSY: another program of the host has;
- * -ENOLCK; or an errno of the host.
+ * -ENOLCK: there is no room, or what is left is for other guests; or an errno of the host.
  */
 int lock_table_set(struct lock_table *table, struct weir_node *node, const struct weir_file *file,
 		const struct weir_lock *lock, bool *freed);

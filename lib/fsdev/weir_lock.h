@@ -57,19 +57,20 @@ struct weir_locks_host {
 #define WEIR_LOCKS_MAX 65536
 
 /** The create parameters of a driver with locks; of members locks, max_locks, lock_wait_ms of type. */
-#define WEIR_LOCK_PARAMS(type)                                                                       \
-	WEIR_PARAM(type, locks, WEIR_BOOL, .def = true,                                              \
-			.help = "keep locks here, so that they are everybody's, not in each guest"), \
-			WEIR_PARAM(type, max_locks, WEIR_U32, .def = 16384, .min = 16,               \
-					.max = WEIR_LOCKS_MAX,                                       \
-					.help = "ranges of files that may be locked at a time"),     \
-			WEIR_PARAM(type, lock_wait_ms, WEIR_U32, .def = 60000,                       \
-					.help = "how long a guest may wait for a lock, then it "     \
+#define WEIR_LOCK_PARAMS(type)                                                                           \
+	WEIR_PARAM(type, locks, WEIR_BOOL, .def = true,                                                  \
+			.help = "keep locks here, so that they are everybody's, not in each guest"),     \
+			WEIR_PARAM(type, max_locks, WEIR_U32, .def = 32768, .min = 16,                   \
+					.max = WEIR_LOCKS_MAX,                                           \
+					.help = "ranges of files that may be locked at a time, half of " \
+						"them by one guest"),                                    \
+			WEIR_PARAM(type, lock_wait_ms, WEIR_U32, .def = 60000,                           \
+					.help = "how long a guest may wait for a lock, then it "         \
 						"gets EAGAIN; 0: for ever")
 
 struct weir_locks_cfg {
 	const char *name; /**< of the file system; copied */
-	uint32_t max_locks; /**< ranges in all; more are answered -ENOLCK */
+	uint32_t max_locks; /**< ranges in all, and no guest more than are left; else -ENOLCK */
 	uint32_t wait_ms; /**< limit of a wait; 0: none */
 	const struct weir_locks_host *host; /**< NULL: locks are among guests; borrowed */
 	void *host_arg;

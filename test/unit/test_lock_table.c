@@ -257,16 +257,35 @@ locks_are_counted_and_end_at_a_limit(void **state)
 	table.max_ranges = 16;
 	for (i = 0; set(0, F_RDLCK, 10 * i, 10 * i + 5) == 0; i++)
 		;
-	assert_int_equal(i, 15);
+	assert_int_equal(i, 8);
+	/* The guest's other owner is the same guest. */
+	assert_int_equal(set(1, F_RDLCK, 10000, 10001), -ENOLCK);
+	/* Others get half of what is left, and so on. */
+	for (i = 0; set(2, F_RDLCK, 10 * i, 10 * i + 5) == 0; i++)
+		;
+	assert_int_equal(i, 4);
 	assert_int_equal(set(0, F_RDLCK, 10000, 10001), -ENOLCK);
-	/* Cutting one in two takes one more, to which it comes just so. */
-	assert_int_equal(set(0, F_UNLCK, 2, 3), 0);
-	assert_int_equal(set(0, F_UNLCK, 12, 13), -ENOLCK);
-	assert_int_equal(set(0, F_UNLCK, 10, 15), 0);
-	assert_int_equal(set(1, F_RDLCK, 0, 5), -ENOLCK);
+	/* To let go there is room as long as there is any. */
+	for (i = 0; set(0, F_UNLCK, 10 * i + 2, 10 * i + 3) == 0; i++)
+		;
+	assert_int_equal(i, 4);
+	assert_int_equal(table.nb_ranges, 16);
+	assert_int_equal(set(2, F_UNLCK, 10, 15), 0);
 	assert_int_equal(set(0, F_UNLCK, 0, INT64_MAX), 0);
+	assert_int_equal(set(2, F_UNLCK, 0, INT64_MAX), 0);
 	assert_int_equal(table.nb_ranges, 0);
 	assert_int_equal(set(1, F_RDLCK, 0, 5), 0);
+}
+
+/* Ten million of one guest, and the next guest still gets one. */
+static void
+greedy_guest_leaves_room_for_others(void **state)
+{
+	table.max_ranges = 1000;
+	for (unsigned int i = 0; i < 10000000; i++)
+		assert_int_equal(set(0, F_WRLCK, 2 * i, 2 * i), i < 500 ? 0 : -ENOLCK);
+	assert_int_equal(set(2, F_WRLCK, INT64_MAX, INT64_MAX), 0);
+	assert_int_equal(table.nb_ranges, 501);
 }
 
 /* A host that says what it is told to, and counts. */
@@ -352,6 +371,8 @@ main(void)
 				file_that_ends_takes_what_was_set_through_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 				locks_are_counted_and_end_at_a_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+				greedy_guest_leaves_room_for_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 				host_is_asked_before_anything_changes, setup, teardown),
 	};
