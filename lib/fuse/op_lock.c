@@ -74,18 +74,18 @@ fuse_lock(struct weir_fuse_req *req, const struct fuse_lk_in *in, enum weir_fsop
 		uint32_t flags)
 {
 	const struct fuse_file_lock *lk = &in->lk;
+	const bool is_flock = (flags & WEIR_LOCK_FLOCK) != 0;
 
 	if ((lk->type != F_RDLCK && lk->type != F_WRLCK && lk->type != F_UNLCK) ||
 			lk->start > lk->end || lk->end > INT64_MAX)
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EINVAL);
-	if (verb == WEIR_FSOP_SETLK && (flags & WEIR_LOCK_FLOCK) == 0 &&
-			!fuse_lock_is_allowed(req, lk->type))
+	if (verb == WEIR_FSOP_SETLK && !is_flock && !fuse_lock_is_allowed(req, lk->type))
 		return fuse_fail(req, FUSE_FAULT_ARGS, -EBADF);
 	req->io.in.lock = (struct weir_lock){
 		.guest = (uintptr_t)req->sess,
 		.owner = in->owner,
-		.start = lk->start,
-		.end = lk->end,
+		.start = is_flock ? 0 : lk->start,
+		.end = is_flock ? INT64_MAX : lk->end,
 		.type = lk->type,
 		.pid = lk->pid,
 		.flags = flags,

@@ -437,9 +437,13 @@ lock_carries_owner_and_range(void **state)
 	assert_int_equal(lock->flags, WEIR_LOCK_WAIT);
 	in.lk_flags = FUSE_LK_FLOCK;
 	in.lk.type = F_UNLCK;
+	in.lk.end = 7;
 	assert_int_equal(send(FUSE_SETLK, file, &in, sizeof(in)), 0);
 	assert_int_equal(lock->flags, WEIR_LOCK_FLOCK);
 	assert_int_equal(lock->type, F_UNLCK);
+	/* Whatever range it comes with. */
+	assert_int_equal(lock->start, 0);
+	assert_int_equal(lock->end, INT64_MAX);
 	assert_int_equal(send(FUSE_SETLKW, file, &in, sizeof(in)), 0);
 	assert_int_equal(lock->flags, WEIR_LOCK_FLOCK | WEIR_LOCK_WAIT);
 }
