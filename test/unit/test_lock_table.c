@@ -356,6 +356,153 @@ host_is_asked_before_anything_changes(void **state)
 	assert_int_equal(fake.ends, 1);
 }
 
+/* A host that has locks by byte for each description, as F_OFD_SETLK; and fails at times. */
+static struct descr {
+	bool used, writes;
+	uint32_t type[BYTES];
+} descr[2 * OWNERS];
+
+static bool
+descr_is_free(const struct descr *d, const struct weir_lock *lock)
+{
+	for (unsigned int i = 0; i < RTE_DIM(descr); i++)
+		for (unsigned int b = lock->start;
+				b <= lock->end && descr[i].used && &descr[i] != d; b++)
+			if (descr[i].type[b] == F_WRLCK ||
+					(descr[i].type[b] == F_RDLCK && lock->type == F_WRLCK))
+				return false;
+	return true;
+}
+
+static struct descr *
+descr_open(bool writes)
+{
+	struct descr *d = descr;
+
+	while (d->used)
+		d++;
+	assert_true(d < descr + RTE_DIM(descr));
+	*d = (struct descr){ .used = true, .writes = writes };
+	for (unsigned int b = 0; b < BYTES; b++)
+		d->type[b] = F_UNLCK;
+	return d;
+}
+
+static int
+moody_set(void *arg, struct weir_lock_host *host, struct weir_node *n, const struct weir_file *file,
+		const struct weir_lock *lock)
+{
+	static const int moods[] = { -EAGAIN, -EIO, -ENOLCK, -EMFILE };
+	struct descr *d;
+
+	if (host->priv[0] == 0 && lock->type == F_UNLCK)
+		return 0;
+	if (random() % 6 == 0)
+		return moods[random() % (int)RTE_DIM(moods)];
+	if (host->priv[0] == 0)
+		host->priv[0] = (uint64_t)(descr_open(file->flags != O_RDONLY) - descr) + 1;
+	d = &descr[host->priv[0] - 1];
+	if (lock->type == F_WRLCK && !d->writes)
+		return -EBADF;
+	/* Nobody but its owner has anything there. */
+	if (lock->type != F_UNLCK)
+		assert_true(descr_is_free(d, lock));
+	for (unsigned int b = lock->start; b <= lock->end; b++)
+		d->type[b] = lock->type;
+	return 0;
+}
+
+static void
+moody_end(void *arg, struct weir_lock_host *host)
+{
+	if (host->priv[0] != 0)
+		descr[host->priv[0] - 1] = (struct descr){ 0 };
+	host->priv[0] = 0;
+}
+
+static const struct weir_locks_host moody_host = { moody_set, fake_get, moody_end };
+
+/* What the table has of each owner, and that the host has the same of its description. */
+static void
+compare_host(uint32_t map[OWNERS][BYTES])
+{
+	const struct lock_node *ln = NULL;
+	const struct lock_owner *owner;
+	const struct lock_range *r;
+	unsigned int i, nb = 0, used = 0;
+
+	for (i = 0; i < LOCK_BUCKETS && ln == NULL; i++)
+		ln = LIST_FIRST(&table.buckets[i]);
+	for (i = 0; i < OWNERS * BYTES; i++)
+		map[i / BYTES][i % BYTES] = F_UNLCK;
+	for (owner = ln != NULL ? TAILQ_FIRST(&ln->owners) : NULL; owner != NULL;
+			owner = TAILQ_NEXT(owner, next), nb++) {
+		uint32_t *bytes = map[2 * owner->guest + owner->owner];
+
+		TAILQ_FOREACH(r, &owner->ranges, next)
+			for (unsigned int b = r->start; b <= r->end; b++)
+				bytes[b] = r->type;
+		assert_memory_equal(
+				bytes, descr[owner->host.priv[0] - 1].type, sizeof(descr[0].type));
+	}
+	for (i = 0; i < RTE_DIM(descr); i++)
+		used += descr[i].used;
+	assert_int_equal(used, nb);
+}
+
+/* Each owner has a file that writes and one that does not. */
+static int
+moody_step(unsigned int o, uint32_t type, unsigned int start, unsigned int end)
+{
+	const struct weir_lock lock = posix(o, type, start, end);
+	const struct weir_file *file = &files[random() % 2 == 0 || type == F_WRLCK ? o : OWNERS];
+	bool freed = false;
+
+	switch (random() % 40) {
+	case 0:
+		lock_table_end_owner(&table, &node, o / 2, o % 2);
+		return 0;
+	case 1:
+		lock_table_end_file(&table, &node, file);
+		return 0;
+	default:
+		return lock_table_set(&table, &node, file, &lock, &freed);
+	}
+}
+
+/* Whatever it refuses, the table and the host agree, and what was refused has changed nothing. */
+static void
+host_and_table_agree_whatever_fails(void **state)
+{
+	static const uint32_t types[] = { F_RDLCK, F_WRLCK, F_UNLCK };
+	uint32_t before[OWNERS][BYTES], after[OWNERS][BYTES];
+	unsigned int refused = 0;
+
+	srandom(1848);
+	memset(descr, 0, sizeof(descr));
+	for (unsigned int o = 0; o < OWNERS; o++)
+		files[o].flags = O_RDWR;
+	table.host = &moody_host;
+	compare_host(before);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		unsigned int start = (unsigned int)random() % BYTES;
+		unsigned int end = start + (unsigned int)random() % (BYTES - start);
+		int rc = moody_step(
+				(unsigned int)random() % OWNERS, types[random() % 3], start, end);
+
+		compare_host(after);
+		if (rc < 0)
+			assert_memory_equal(before, after, sizeof(before));
+		refused += rc < 0 && rc != -EAGAIN;
+		memcpy(before, after, sizeof(before));
+	}
+	assert_true(refused > ROUNDS / 20);
+	for (unsigned int o = 0; o < OWNERS; o++)
+		lock_table_end_owner(&table, &node, o / 2, o % 2);
+	compare_host(after);
+	assert_int_equal(table.nb_ranges, 0);
+}
+
 int
 main(void)
 {
@@ -375,6 +522,8 @@ main(void)
 				greedy_guest_leaves_room_for_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 				host_is_asked_before_anything_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+				host_and_table_agree_whatever_fails, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
