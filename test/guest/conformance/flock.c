@@ -111,23 +111,33 @@ CHECK(close_of_another_descriptor_keeps_it)
 	ERR(EWOULDBLOCK, flock(b, LOCK_SH | LOCK_NB));
 }
 
-CHECK(wait_until_unlock)
+/* Another process waits for the lock, and says that it asks (1) and has it (2). It asks by now. */
+static pid_t
+waiter(int operation)
 {
-	int fd = make();
-	pid_t pid;
+	pid_t pid = spawn();
+	int fd;
 
-	OK(flock(fd, LOCK_EX));
-	pid = spawn();
 	if (pid == 0) {
 		fd = OK(open("f", O_RDWR));
 		shared_set(0, 1);
-		OK(flock(fd, LOCK_EX));
+		OK(flock(fd, operation));
 		shared_set(0, 2);
 		done();
 	}
 	shared_await(0, 1);
 	linger();
 	EQ(1, shared_get(0));
+	return pid;
+}
+
+CHECK(wait_until_unlock)
+{
+	int fd = make();
+	pid_t pid;
+
+	OK(flock(fd, LOCK_EX));
+	pid = waiter(LOCK_EX);
 	OK(flock(fd, LOCK_UN));
 	join(pid);
 	EQ(2, shared_get(0));
@@ -145,17 +155,8 @@ CHECK(wait_until_the_holder_is_killed)
 		pause();
 	}
 	shared_await(1, 1);
-	pid = spawn();
-	if (pid == 0) {
-		int fd = OK(open("f", O_RDWR));
-
-		shared_set(0, 1);
-		OK(flock(fd, LOCK_SH));
-		done();
-	}
-	shared_await(0, 1);
-	linger();
-	kill(holder, SIGKILL);
+	pid = waiter(LOCK_SH);
+	OK(kill(holder, SIGKILL));
 	EQ(holder, waitpid(holder, NULL, 0));
 	join(pid);
 }

@@ -36,6 +36,82 @@ make(void)
 	return OK(open("f", O_RDWR | O_CLOEXEC));
 }
 
+/* Cells: how far the one who waits is, that the holder holds, who has it; of many from CROWD on. */
+enum {
+	WAITER,
+	HOLDER,
+	INSIDE,
+	CROWD,
+};
+
+/* Another process locks all of it, and keeps it until it is killed. */
+static pid_t
+holder(void)
+{
+	pid_t pid = spawn();
+
+	if (pid == 0) {
+		OK(lock(OK(open("f", O_RDWR)), F_SETLK, F_WRLCK, 0, 0));
+		shared_set(HOLDER, 1);
+		pause();
+	}
+	shared_await(HOLDER, 1);
+	return pid;
+}
+
+static void
+kill_holder(pid_t pid)
+{
+	OK(kill(pid, SIGKILL));
+	EQ(pid, waitpid(pid, NULL, 0));
+}
+
+/* Another process waits for the lock, and says that it asks (1) and has it (2). It asks by now. */
+static pid_t
+waiter(int cmd, short type, off_t start, off_t len)
+{
+	pid_t pid = spawn();
+	int fd;
+
+	if (pid == 0) {
+		fd = OK(open("f", O_RDWR));
+		shared_set(WAITER, 1);
+		OK(lock(fd, cmd, type, start, len));
+		shared_set(WAITER, 2);
+		done();
+	}
+	shared_await(WAITER, 1);
+	linger();
+	EQ(1, shared_get(WAITER));
+	return pid;
+}
+
+/* Others wait for all of what fd has locked, and do this when they have it. All end. */
+static void
+crowd(int fd, short type, unsigned int nb, void (*inside)(unsigned int i))
+{
+	pid_t pids[8];
+
+	OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
+	for (unsigned int i = 0; i < nb; i++) {
+		pids[i] = spawn();
+		if (pids[i] != 0)
+			continue;
+		fd = OK(open("f", O_RDWR));
+		shared_set(CROWD + i, 1);
+		OK(lock(fd, F_SETLKW, type, 0, 0));
+		inside(i);
+		done();
+	}
+	for (unsigned int i = 0; i < nb; i++)
+		shared_await(CROWD + i, 1);
+	linger();
+	EQ(0, shared_get(INSIDE));
+	OK(lock(fd, F_SETLK, F_UNLCK, 0, 0));
+	for (unsigned int i = 0; i < nb; i++)
+		join(pids[i]);
+}
+
 /* As another process, by a descriptor of its own. */
 #define THEY_MAY(type, start, len)                                                                 \
 	do {                                                                                       \
@@ -283,16 +359,10 @@ CHECK(end_of_process_releases)
 CHECK(killed_process_releases)
 {
 	int fd = make();
-	pid_t pid = spawn();
+	pid_t pid = holder();
 
-	if (pid == 0) {
-		OK(lock(OK(open("f", O_RDWR)), F_SETLK, F_WRLCK, 0, 0));
-		shared_set(0, 1);
-		pause();
-	}
-	shared_await(0, 1);
-	kill(pid, SIGKILL);
-	EQ(pid, waitpid(pid, NULL, 0));
+	ERR2(EAGAIN, EACCES, lock(fd, F_SETLK, F_RDLCK, 0, 1));
+	kill_holder(pid);
 	OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
 }
 
@@ -310,25 +380,6 @@ CHECK(child_does_not_inherit)
 	THEY_MAY_NOT(F_RDLCK, 0, 1);
 }
 
-/* Another process waits for the lock, and says in a cell that it asks (1) and has it (2). */
-static pid_t
-waiter(int cmd, short type, off_t start, off_t len)
-{
-	pid_t pid = spawn();
-	int fd;
-
-	if (pid != 0) {
-		shared_await(0, 1);
-		linger();
-		return pid;
-	}
-	fd = OK(open("f", O_RDWR));
-	shared_set(0, 1);
-	OK(lock(fd, cmd, type, start, len));
-	shared_set(0, 2);
-	done();
-}
-
 CHECK(wait_until_unlock)
 {
 	int fd = make();
@@ -336,10 +387,9 @@ CHECK(wait_until_unlock)
 
 	OK(lock(fd, F_SETLK, F_WRLCK, 0, 100));
 	pid = waiter(F_SETLKW, F_WRLCK, 50, 1);
-	EQ(1, shared_get(0));
 	OK(lock(fd, F_SETLK, F_UNLCK, 0, 100));
 	join(pid);
-	EQ(2, shared_get(0));
+	EQ(2, shared_get(WAITER));
 }
 
 CHECK(wait_until_close)
@@ -349,7 +399,6 @@ CHECK(wait_until_close)
 
 	OK(lock(fd, F_SETLK, F_RDLCK, 0, 0));
 	pid = waiter(F_SETLKW, F_WRLCK, 0, 0);
-	EQ(1, shared_get(0));
 	OK(close(fd));
 	join(pid);
 }
@@ -361,27 +410,18 @@ CHECK(wait_until_downgrade)
 
 	OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
 	pid = waiter(F_SETLKW, F_RDLCK, 0, 10);
-	EQ(1, shared_get(0));
 	OK(lock(fd, F_SETLK, F_RDLCK, 0, 0));
 	join(pid);
 }
 
 CHECK(wait_until_the_holder_is_killed)
 {
-	pid_t holder, pid;
+	pid_t first, pid;
 
 	OK(close(make()));
-	holder = spawn();
-	if (holder == 0) {
-		OK(lock(OK(open("f", O_RDWR)), F_SETLK, F_WRLCK, 0, 0));
-		shared_set(1, 1);
-		pause();
-	}
-	shared_await(1, 1);
+	first = holder();
 	pid = waiter(F_SETLKW, F_WRLCK, 0, 0);
-	EQ(1, shared_get(0));
-	kill(holder, SIGKILL);
-	EQ(holder, waitpid(holder, NULL, 0));
+	kill_holder(first);
 	join(pid);
 }
 
@@ -392,61 +432,37 @@ CHECK(ofd_wait_until_unlock)
 
 	OK(lock(fd, F_OFD_SETLK, F_WRLCK, 0, 0));
 	pid = waiter(F_OFD_SETLKW, F_WRLCK, 50, 1);
-	EQ(1, shared_get(0));
 	OK(lock(fd, F_OFD_SETLK, F_UNLCK, 0, 0));
 	join(pid);
 }
 
+/* Is alone as long as it has it. */
+static void
+write_alone(unsigned int i)
+{
+	shared_set(INSIDE, shared_get(INSIDE) + 1);
+	EQ(1, shared_get(INSIDE));
+	usleep(3000);
+	shared_set(INSIDE, shared_get(INSIDE) - 1);
+}
+
 CHECK(waiters_for_writing_come_one_by_one)
 {
-	int fd = make();
-	pid_t pids[4];
+	crowd(make(), F_WRLCK, 4, write_alone);
+}
 
-	OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
-	for (unsigned int i = 0; i < RTE_DIM(pids); i++) {
-		pids[i] = spawn();
-		if (pids[i] != 0)
-			continue;
-		fd = OK(open("f", O_RDWR));
-		shared_set(10 + i, 1);
-		OK(lock(fd, F_SETLKW, F_WRLCK, 0, 0));
-		shared_set(1, shared_get(1) + 1);
-		EQ(1, shared_get(1));
-		usleep(3000);
-		shared_set(1, shared_get(1) - 1);
-		OK(lock(fd, F_SETLK, F_UNLCK, 0, 0));
-		done();
-	}
-	for (unsigned int i = 0; i < RTE_DIM(pids); i++)
-		shared_await(10 + i, 1);
-	linger();
-	EQ(0, shared_get(1));
-	OK(lock(fd, F_SETLK, F_UNLCK, 0, 0));
-	for (unsigned int i = 0; i < RTE_DIM(pids); i++)
-		join(pids[i]);
+/* None goes on before all are here. */
+static void
+read_together(unsigned int i)
+{
+	shared_set(CROWD + i, 2);
+	for (unsigned int k = 0; k < 3; k++)
+		shared_await(CROWD + k, 2);
 }
 
 CHECK(waiters_for_reading_come_together)
 {
-	int fd = make();
-	pid_t pids[3];
-
-	OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
-	for (unsigned int i = 0; i < RTE_DIM(pids); i++) {
-		pids[i] = spawn();
-		if (pids[i] != 0)
-			continue;
-		OK(lock(OK(open("f", O_RDWR)), F_SETLKW, F_RDLCK, 0, 0));
-		shared_set(i, 1);
-		/* None goes on before all are here. */
-		for (unsigned int k = 0; k < RTE_DIM(pids); k++)
-			shared_await(k, 1);
-		done();
-	}
-	linger();
-	OK(lock(fd, F_SETLK, F_UNLCK, 0, 0));
-	for (unsigned int i = 0; i < RTE_DIM(pids); i++)
-		join(pids[i]);
+	crowd(make(), F_RDLCK, 3, read_together);
 }
 
 static void
