@@ -307,6 +307,24 @@ shell_release(struct shell *sh, char **args)
 	return rc;
 }
 
+/* As a VMM that stops the VM and lets it go on. Answers with how many requests are still out then. */
+static int
+shell_pause(struct shell *sh, char **args)
+{
+	struct fe_queue *q = sh->q;
+	struct fe_req *req;
+	int rc = fe_conn_ring_stop(&q->fs->conn, q->index, &q->ring.base);
+
+	while (rc >= 0 && q->in_flight > 0) {
+		rc = fe_queue_reap(q, &req);
+		if (rc == 0)
+			break;
+	}
+	if (rc >= 0)
+		rc = fe_conn_ring_start(&q->fs->conn, q->index, &q->ring);
+	return rc < 0 ? rc : (int)q->in_flight;
+}
+
 /* Mode, links, size, number, and for how many seconds the guest may believe the name. */
 static int
 shell_stat(struct shell *sh, char **args)
@@ -485,6 +503,7 @@ static const struct {
 	{ "wait", 5, shell_wait },
 	{ "reap", 1, shell_reap },
 	{ "interrupt", 1, shell_interrupt },
+	{ "pause", 0, shell_pause },
 	{ "release", 1, shell_release },
 	{ "stat", 1, shell_stat },
 	{ "fstat", 1, shell_fstat },

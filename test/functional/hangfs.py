@@ -18,6 +18,7 @@ import time
 
 FORGET, BATCH_FORGET, INTERRUPT = 2, 42, 36
 LOOKUP, GETATTR, STATFS, INIT, OPENDIR, READDIR, RELEASEDIR, ACCESS = 1, 3, 17, 26, 27, 28, 29, 34
+POSIX_LOCKS = 1 << 1
 DIR_MODE, FILE_MODE = 0o40755, 0o100644
 
 
@@ -59,7 +60,8 @@ class Server:
     def answer(opcode, nodeid, args):
         mode = DIR_MODE if nodeid == 1 else FILE_MODE
         if opcode == INIT:
-            return 0, struct.pack('<4I2HI10I', 7, 31, 131072, 0, 16, 12, 131072, *[0] * 10)
+            return 0, struct.pack('<4I2HI10I', 7, 31, 131072, POSIX_LOCKS, 16, 12, 131072,
+                                  *[0] * 10)
         if opcode == LOOKUP:
             if args.rstrip(b'\0') != b'hello':
                 return errno.ENOENT, b''

@@ -14,6 +14,7 @@ import weirtest
 
 sys.path.insert(0, os.path.join(weirtest.ROOT, 'test', 'functional'))
 
+from hangfs import HangFs  # noqa: E402
 from nfstest import Shell  # noqa: E402
 
 END = (1 << 63) - 1
@@ -113,12 +114,12 @@ def test_waiters_leave_room_for_who_unlocks(guests):
     """However many wait, of one guest or of all: the ring and the pool have room for an unlock."""
     weir, one, two = guests
     assert one.do('lock', 0, 'W', 0, END, 0) == 0
-    waits = [guest.must('wait', 0, 'W', 0, END, 1 + i)[0] for guest in (one, two)
-             for i in range(24)]
-    limit = REQUESTS // 8
-    # What a queue answers, it has taken all before it.
+    waits = []
     for guest in (one, two):
+        waits += [guest.must('wait', 0, 'W', 0, END, 1 + i)[0] for i in range(24)]
+        # What a queue answers, it has taken all before it.
         guest.must('getlk', 0, 'r', 0, 0, 99)
+    limit = REQUESTS // 8
     assert modules(weir)['lock_waiters'] == limit
     assert one.do('lock', 0, 'U', 0, END, 0) == 0
     results = []
@@ -164,11 +165,125 @@ def test_waits_go_with_their_guest(guests):
     assert one.do('lock', 0, 'u', 0, END, 1) == 0
 
 
+def lcore_of(weir, device):
+    """Of its first request queue."""
+    return [worker['lcore'] for worker in weir.rpc('weir_get_workers') for q in worker['queues']
+            if (q['dev_name'], q['queue']) == (device, 1)]
+
+
+@pytest.mark.parametrize('unlock', ['later', 'meanwhile'])
+def test_wait_ends_when_its_queue_moves(guests, unlock):
+    """Once, on the queue it came from; and what was not granted is not held."""
+    weir, one, two = guests
+    lcores = [worker['lcore'] for worker in weir.rpc('weir_get_workers')]
+    for _ in range(12):
+        assert one.do('lock', 0, 'w', 0, END, 1) == 0
+        wait = two.must('wait', 0, 'w', 0, END, 1)[0]
+        wait_for_waiters(weir, 1)
+        to = [lcore for lcore in lcores if [lcore] != lcore_of(weir, 'd1')][0]
+        if unlock == 'meanwhile':
+            one.ask('lock', 0, 'u', 0, END, 1)
+        weir.rpc('weir_move_queue', dev_name='d1', queue=1, lcore=to)
+        assert lcore_of(weir, 'd1') == [to]
+        if unlock == 'meanwhile':
+            assert one.answer()[0] == 0
+            assert two.do('reap', wait) in (0, -errno.EAGAIN)
+            assert two.do('lock', 0, 'u', 0, END, 1) == 0
+        else:
+            assert two.do('reap', wait) == -errno.EAGAIN
+            assert one.do('lock', 0, 'u', 0, END, 1) == 0
+        assert modules(weir)['lock_waiters'] == modules(weir)['locks_held'] == 0
+    queues = weir.rpc('virtio_fs_device_get_stat', dev_name='d1')[0]['queues']
+    assert [queue['chains'] for queue in queues] == [queue['used'] for queue in queues]
+
+
+def test_wait_ends_when_its_vm_pauses(guests):
+    """A VMM that stops the ring has nothing under way any more; what the guest has locked stays."""
+    weir, one, two = guests
+    assert one.do('lock', 0, 'w', 0, 9, 1) == 0
+    assert two.do('lock', 0, 'w', 10, 19, 1) == 0
+    waits = [two.must('wait', 0, 'w', 0, 9, owner)[0] for owner in (2, 3)]
+    other = one.must('wait', 0, 'w', 10, 19, 2)[0]
+    wait_for_waiters(weir, 3)
+    assert two.must('pause')[0] == 0
+    assert [two.do('reap', wait) for wait in waits] == [-errno.EAGAIN] * 2
+    assert modules(weir)['lock_waiters'] == 1
+    assert two.do('flush', 0, 1) == 0
+    assert one.do('reap', other) == 0
+
+
+def test_holder_is_taken_away(guests):
+    """With its device go its locks; a file system goes when no device has it any more."""
+    weir, one, two = guests
+    kind = weir.rpc('fsdev_get_fsdevs', name='fs')['module_name']
+    assert one.do('lock', 0, 'w', 0, END, 1) == 0
+    waits = [one.must('wait', 0, 'W', 0, END, 7)[0], two.must('wait', 0, 'w', 0, 0, 1)[0]]
+    assert one.do('reap', waits[0]) == 0
+    waits.append(two.must('wait', 0, 'R', 0, END, 1)[0])
+    wait_for_waiters(weir, 2)
+    weir.rpc_fails(-errno.EBUSY, 'd0', f'fsdev_{kind}_delete', name='fs')
+    weir.remove_device('d0')
+    assert [two.do('reap', wait) for wait in waits[1:]] == [0, 0]
+    two.must('wait', 0, 'w', 0, 0, 2)
+    wait_for_waiters(weir, 1)
+    weir.remove_device('d1')
+    assert modules(weir)['lock_waiters'] == modules(weir)['locks_held'] == 0
+    weir.rpc(f'fsdev_{kind}_delete', name='fs')
+
+
+def memory_of(guest):
+    """Files of the memory of a guest, which stay when it goes."""
+    folder = f'/proc/{guest.proc.pid}/fd'
+    return [open(f'{folder}/{fd}', 'rb') for fd in os.listdir(folder)
+            if os.readlink(f'{folder}/{fd}').startswith('/memfd:')]
+
+
+def content(files):
+    return [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in files]
+
+
+def late_answers(weir):
+    """Requests whose guest has gone, which are still to be answered."""
+    return sum(queue['in_backend'] for queue in
+               weir.rpc('virtio_fs_device_get_stat', dev_name='d0')[0]['queues'])
+
+
+def test_late_answers_touch_no_memory(weir_factory):
+    """A lock that hangs on the host, and a guest that goes meanwhile: it is told nothing later."""
+    weir = weir_factory()
+    weir.start_transport()
+    if not os.access('/dev/fuse', os.R_OK | os.W_OK):
+        pytest.skip('no /dev/fuse here')
+    with HangFs() as hanging:
+        weir.rpc('fsdev_aio_create', name='fs', root_path=hanging.path)
+        with Shell(weir.add_device('d0', 'fs')) as guest:
+            assert guest.must('open', 'hello', RDWR)[0] == 0
+            hanging.hang()
+            for owner in range(3):
+                guest.must('wait', 0, 'w', 0, 0, owner)
+            weirtest.wait_until(hanging.is_asked, 30, 'a lock that hangs')
+            files = memory_of(guest)
+            assert files
+            guest.kill()
+            weirtest.wait_until(lambda: not weir.device('d0')['connected'], 30, 'the disconnect')
+            assert late_answers(weir) == 3
+            before = content(files)
+            hanging.release()
+            weirtest.wait_until(lambda: late_answers(weir) == 0, 30, 'the answers')
+            assert content(files) == before
+        assert modules(weir)['lock_waiters'] == modules(weir)['locks_held'] == 0
+        weir.stop()
+
+
 def test_weir_ends_while_guests_wait(guests):
+    """Long before any of them would have waited long enough."""
     weir, one, two = guests
     assert one.do('lock', 0, 'w', 0, END, 1) == 0
-    two.must('wait', 0, 'w', 0, 0, 1)
-    wait_for_waiters(weir, 1)
+    assert two.do('lock', 0, 'W', 0, END, 1) == 0
+    for owner in range(4):
+        two.must('wait', 0, 'w', 0, 0, owner)
+        one.must('wait', 0, 'R', 0, END, owner)
+    wait_for_waiters(weir, 8)
     weir.stop()
 
 
