@@ -185,6 +185,12 @@ setup_hasty(void **state)
 	return setup_with("{\"name\": \"l\", \"lock_wait_ms\": 20}");
 }
 
+static int
+setup_patient(void **state)
+{
+	return setup_with("{\"name\": \"l\", \"lock_wait_ms\": 300}");
+}
+
 static void
 call_init(struct fsc_call *call, enum weir_fsop op, uint64_t guest, uint32_t type)
 {
@@ -272,6 +278,18 @@ refusal_changes_nothing(void **state)
 	assert_int_equal(atomic_load(&host.ends), 2);
 }
 
+/* At 1, 3, 7 ms and so on: ten times until the limit where nothing delays it. */
+static void
+host_is_asked_ever_more_seldom(void **state)
+{
+	struct fsc_call wait;
+
+	atomic_store(&host.busy, true);
+	begin(&wait, 1, F_WRLCK, 2);
+	assert_int_equal(fsc_wait(&wait), -EAGAIN);
+	assert_in_range(atomic_load(&host.asked[1]), 2, 12);
+}
+
 /* Some wait for a guest and some for the host. */
 static void
 waits_end_at_their_limits_in_order(void **state)
@@ -302,6 +320,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(host_is_asked_for_who_came_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 				nobody_overtakes_who_waits_for_the_host, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+				host_is_asked_ever_more_seldom, setup_patient, teardown),
 		cmocka_unit_test_setup_teardown(refusal_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 				waits_end_at_their_limits_in_order, setup_hasty, teardown),
