@@ -74,6 +74,14 @@ do_read(uint32_t ino, uint64_t off, uint32_t len)
 	return memfs_read(fs, ino, off, len, &iov);
 }
 
+static inline int
+do_truncate(uint32_t ino, uint64_t size)
+{
+	const struct weir_attr attr = { .size = size };
+
+	return memfs_setattr(fs, ino, WEIR_SET_SIZE, &attr);
+}
+
 static inline struct weir_attr
 attr_of(uint32_t ino)
 {

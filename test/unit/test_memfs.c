@@ -36,14 +36,6 @@ do_write(uint32_t ino, uint64_t off, const void *from, uint32_t len)
 }
 
 static int
-do_truncate(uint32_t ino, uint64_t size)
-{
-	const struct weir_attr attr = { .size = size };
-
-	return memfs_setattr(fs, ino, WEIR_SET_SIZE, &attr);
-}
-
-static int
 make(uint32_t dir, const char *name, uint32_t mode, uint32_t *ino)
 {
 	const struct memfs_new what = { .mode = mode, .uid = 1, .gid = 2, .target = "target" };

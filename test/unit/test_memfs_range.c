@@ -139,6 +139,39 @@ fallocate_in_modes_that_are_none_is_refused(void **state)
 		assert_int_equal(do_fallocate(ino, modes[i], 0, PAGE), -EOPNOTSUPP);
 }
 
+/* Or a guest could have as many as there is space, and each search would go through all of them. */
+static void
+table_without_pages_is_given_back(void **state)
+{
+	const uint64_t apart = UINT64_C(1024) * PAGE, before = pages_free();
+	uint32_t ino = make("a"), full;
+	uint64_t left, out;
+
+	for (unsigned int i = 0; i < 100; i++)
+		assert_int_equal(do_write(ino, i * apart, 1, 'a'), 1);
+	assert_true(before - pages_free() > 200);
+	for (unsigned int i = 1; i < 100; i++)
+		assert_int_equal(do_fallocate(ino, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						 i * apart, PAGE),
+				0);
+	/* The first page, and the tables on the way to it. */
+	assert_in_range(before - pages_free(), 2, 3);
+	assert_int_equal(memfs_seek(fs, ino, PAGE, SEEK_DATA, &out), -ENXIO);
+	assert_int_equal(do_read(ino, 0, 2), 2);
+	assert_int_equal(guest[0], 'a');
+	assert_int_equal(do_truncate(ino, 0), 0);
+	assert_int_equal(pages_free(), before);
+
+	/* Nor does one stay behind for which there was no page any more. */
+	full = make("full");
+	for (uint64_t off = 0; pages_free() > 2; off += PAGE)
+		assert_int_equal(do_write(full, off, 1, 'b'), 1);
+	left = pages_free();
+	assert_in_range(left, 1, 2);
+	assert_int_equal(do_write(ino, 5 * apart, 1, 'a'), -ENOSPC);
+	assert_int_equal(pages_free(), left);
+}
+
 static void
 holes_and_data_are_told_apart(void **state)
 {
@@ -366,6 +399,7 @@ main(void)
 		TEST(space_beyond_the_end_comes_back),
 		TEST(fallocate_of_more_than_there_is_fails),
 		TEST(fallocate_in_modes_that_are_none_is_refused),
+		TEST(table_without_pages_is_given_back),
 		TEST(holes_and_data_are_told_apart),
 		TEST(copy_keeps_holes_and_obeys_ends),
 		TEST(copy_without_space_is_short_then_fails),

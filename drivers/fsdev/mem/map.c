@@ -90,13 +90,25 @@ map_slot(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
 	return slot;
 }
 
-/* Frees the pages from the from-th to before the to-th below a slot, and tables that are all cut. */
+static bool
+map_is_empty(const uint32_t *table)
+{
+	for (unsigned int i = 0; i < MAP_SLOTS; i++)
+		if (table[i] != 0)
+			return false;
+	return true;
+}
+
+/*
+ * Frees the pages from the from-th to before the to-th below a slot, and tables without any. So a
+ * file has no more tables than pages, times its levels, and what is sought is not far.
+ */
 static void
 map_cut(struct memfs *fs, struct memfs_inode *inode, uint32_t *slot, uint32_t depth, uint64_t from,
 		uint64_t to)
 {
+	uint32_t *table = NULL;
 	uint64_t span, i;
-	uint32_t *table;
 
 	if (*slot == 0 || from >= map_span(depth))
 		return;
@@ -107,7 +119,7 @@ map_cut(struct memfs *fs, struct memfs_inode *inode, uint32_t *slot, uint32_t de
 			map_cut(fs, inode, &table[i], depth - 1, i == from / span ? from % span : 0,
 					to - i * span);
 	}
-	if (from > 0 || to < map_span(depth))
+	if ((from > 0 || to < map_span(depth)) && !map_is_empty(table))
 		return;
 	mem_pool_free(&fs->pages, *slot);
 	*slot = 0;
@@ -192,13 +204,15 @@ memfs_map_page(struct memfs *fs, struct memfs_inode *inode, uint64_t index)
 	uint32_t *slot = map_slot(fs, inode, index);
 	uint8_t *bytes;
 
-	if (slot == NULL)
-		return NULL;
-	if (*slot != 0)
+	if (slot != NULL && *slot != 0)
 		return mem_pool_at(&fs->pages, *slot);
-	*slot = mem_pool_alloc(&fs->pages);
-	if (*slot == 0)
+	if (slot != NULL)
+		*slot = mem_pool_alloc(&fs->pages);
+	if (slot == NULL || *slot == 0) {
+		/* The tables that were made for it go again. */
+		memfs_map_punch(fs, inode, index, index + 1);
 		return NULL;
+	}
 	inode->nb_pages++;
 	bytes = mem_pool_at(&fs->pages, *slot);
 	memset(bytes, 0, MEMFS_PAGE_SIZE);
