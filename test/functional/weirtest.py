@@ -268,11 +268,11 @@ class Weir:
         return os.path.join(self.sockets, device + '.sock')
 
     def add_device(self, name, fsdev, tag=None, queues=4, queue_size=256,
-                   packed=False):
+                   packed=False, **params):
         """Creates and starts a device; returns its socket, which is there."""
         self.rpc('virtio_fs_device_create', transport_name='DOCA', dev_name=name,
                  tag=tag or name, fsdev=fsdev, num_request_queues=queues, queue_size=queue_size,
-                 packed_vq=packed)
+                 packed_vq=packed, **params)
         self.rpc('virtio_fs_device_start', dev_name=name)
         path = self.socket_of(name)
         assert stat.S_ISSOCK(os.stat(path).st_mode)

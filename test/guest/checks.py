@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -21,6 +22,7 @@ sys.path[:0] = [HERE] + [os.path.join(os.path.dirname(HERE), d) for d in ('funct
 import vm  # noqa: E402
 import weirtest  # noqa: E402
 
+PAIR = os.path.join(weirtest.BUILD, 'test/guest/conformance/pair/weir-pair')
 SCRIPTS = sorted(glob.glob(f'{HERE}/*.sh'))
 PRELUDE = ''.join(f'. /out/{os.path.basename(path)}\n' for path in SCRIPTS)
 
@@ -107,6 +109,28 @@ class Host(threading.Thread):
     def neighbour_destroyed(self):
         self.weir.remove_device(self.neighbour)
         assert not os.path.exists(self.weir.socket_of(self.neighbour))
+
+
+class Hand(threading.Thread):
+    """Does in the folder what the guest asks the host for."""
+
+    def __init__(self, guest, folder):
+        super().__init__(daemon=True)
+        self.guest = guest
+        self.folder = folder
+        self.over = False
+
+    def run(self):
+        while not self.over:
+            ask = self.guest.read('ask')
+            if ask is None:
+                time.sleep(0.02)
+                continue
+            os.unlink(os.path.join(self.guest.out, 'ask'))
+            done = subprocess.run(['sh', '-c', ask], cwd=self.folder, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            self.guest.write('answer-rc', str(done.returncode))
+            self.guest.write('answer', done.stdout.decode())
 
 
 class Results:

@@ -5,14 +5,11 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
-import threading
-import time
 
 import pytest
 
-from checks import names, new_out, plan, run_guest
+from checks import PAIR, Hand, names, new_out, plan, run_guest
 import vm
 import weirtest
 
@@ -21,16 +18,30 @@ VALID_S = 2
 FRESH = ['open_sees_the_host']
 IN_TIME = FRESH + ['open_file_sees_the_host_in_time']
 LONG = 3600000
+BITS = ['set_id_bits_fall']
+MAPPED = ['ids_are_mapped', 'ids_are_given_mapped', 'mapped_ids_have_rights',
+          'forbidden_id_makes_nothing', 'no_acls_with_maps']
 TAGS = {
     'auto': ({'attr_valid_ms': VALID_S * 1000}, IN_TIME),
     'kept': ({'attr_valid_ms': VALID_S * 1000, 'keep_cache': True}, IN_TIME),
-    'fresh': ({}, FRESH + ['submounts']),
+    'fresh': ({}, FRESH + ['submounts', 'direct_io_goes_past_the_host'] + BITS),
     'one': ({'announce_submounts': False}, ['no_submounts']),
     'never': ({'cache': 'never'}, FRESH + ['nothing_is_kept']),
     'believe': ({'attr_valid_ms': LONG, 'close_to_open': False}, ['old_size_is_believed']),
+    'names': ({'attr_valid_ms': VALID_S * 1000, 'negative_valid_ms': VALID_S * 1000},
+              ['names_in_time']),
     'always': ({'cache': 'always', 'negative_valid_ms': LONG}, ['everything_is_believed']),
-    'back': ({'enable_writeback_cache': True}, ['write_back']),
+    'back': ({'enable_writeback_cache': True}, ['write_back'] + BITS),
+    'force': ({'direct_io': 'force', 'attr_valid_ms': LONG, 'close_to_open': False},
+              ['data_are_not_kept', 'no_shared_mappings', 'direct_io_goes_past_the_host']),
+    'strip': ({'direct_io': 'strip'}, ['direct_io_is_stripped']),
     'ro': ({'readonly': True}, ['read_only']),
+    'ids': ({'posix_acl': 'off', 'attr_valid_ms': LONG, 'close_to_open': False}, MAPPED),
+}
+MAPS = {
+    'uid_map': 'map:0:4000:1,map:1000:5000:10,squash-guest:2000:5999:1000,squash-host:0:65534:1,'
+               'forbid-guest:66:1',
+    'gid_map': 'map:0:4100:1,map:100:600:10,squash-guest:2000:6999:1000,squash-host:0:65534:1',
 }
 # Two devices of one file system, each believing for as long as it may.
 SHARES = {'aio': {'attr_valid_ms': LONG}, 'mem': {'attr_valid_ms': LONG}}
@@ -39,28 +50,6 @@ SHARED = ['closed_is_seen', 'replaced_is_seen']
 MAX_WRITES = 100
 # So that there are enough for all.
 MAX_FDS = 1000
-
-
-class Hand(threading.Thread):
-    """Does in the folder what the guest asks the host for."""
-
-    def __init__(self, guest, folder):
-        super().__init__(daemon=True)
-        self.guest = guest
-        self.folder = folder
-        self.over = False
-
-    def run(self):
-        while not self.over:
-            ask = self.guest.read('ask')
-            if ask is None:
-                time.sleep(0.02)
-                continue
-            os.unlink(os.path.join(self.guest.out, 'ask'))
-            done = subprocess.run(['sh', '-c', ask], cwd=self.folder, check=False,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            self.guest.write('answer-rc', str(done.returncode))
-            self.guest.write('answer', done.stdout.decode())
 
 
 @pytest.fixture(scope='module')
@@ -89,9 +78,10 @@ def results(weir, folder):
     devices = {tag: tag for tag in TAGS}
     for name in SHARES:
         devices.update({f'{name}1': name, f'{name}2': name})
-    guest = vm.Guest(new_out(), [vm.Device(tag, weir.add_device(tag, fsdev, tag, 1))
-                                 for tag, fsdev in devices.items()])
-    script = f'VALID_S={VALID_S}\n'
+    guest = vm.Guest(new_out(), [
+        vm.Device(tag, weir.add_device(tag, fsdev, tag, 1, **MAPS if tag == 'ids' else {}))
+        for tag, fsdev in devices.items()])
+    script = f'VALID_S={VALID_S} PAIR={PAIR}\n'
     script += ''.join(plan(tag, checks) for tag, (_, checks) in TAGS.items())
     for name in SHARES:
         script += (f'enter {name}2; OTHER=$MNT\n' + plan(f'{name}1', SHARED))
@@ -116,7 +106,7 @@ def test_shared(results, label):
 
 def test_every_check_is_made():
     made = {check for _, checks in TAGS.values() for check in checks}
-    assert made == set(names('cache'))
+    assert made == set(names('cache') + names('options')) - {'shared_mappings'}
 
 
 def test_small_writes_were_collected(results, weir):
