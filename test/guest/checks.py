@@ -26,6 +26,15 @@ PAIR = os.path.join(weirtest.BUILD, 'test/guest/conformance/pair/weir-pair')
 SCRIPTS = sorted(glob.glob(f'{HERE}/*.sh'))
 PRELUDE = ''.join(f'. /out/{os.path.basename(path)}\n' for path in SCRIPTS)
 
+# Of the device for the checks MAPPED of options.sh, which know them.
+MAPS = {
+    'uid_map': 'map:0:4000:1,map:1000:5000:10,squash-guest:2000:5999:1000,squash-host:0:65534:1,'
+               'forbid-guest:66:1',
+    'gid_map': 'map:0:4100:1,map:100:600:10,squash-guest:2000:6999:1000,squash-host:0:65534:1',
+}
+MAPPED = ['ids_are_mapped', 'ids_are_given_mapped', 'mapped_ids_have_rights',
+          'forbidden_id_makes_nothing', 'no_acls_with_maps']
+
 
 def names(script):
     """The checks that a script defines, in order."""
@@ -119,6 +128,13 @@ class Hand(threading.Thread):
         self.guest = guest
         self.folder = folder
         self.over = False
+
+    def __enter__(self):
+        self.start()
+
+    def __exit__(self, *exc):
+        self.over = True
+        self.join()
 
     def run(self):
         while not self.over:

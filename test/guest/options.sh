@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the weir authors
 # shellcheck shell=sh
 #
-# Checks of what options do to owners, set-id bits and direct I/O, as the guest sees it in $MNT, and the
-# host in its folder (host is in cache.sh). $PAIR is weir-pair.
+# Checks of what options do to owners, set-id bits and direct I/O, as the guest sees it in $MNT, and
+# the host in its folder (host is in cache.sh). $PAIR is weir-pair.
 
 # mode_is WHAT MODE: of $MNT/bits/f.
 mode_is()
@@ -139,7 +139,7 @@ owned()
 	same "$1, on the host" "$3" "$(host "stat -c %u:%g ids/$1")"
 }
 
-# Users of the guest are others of the host (MAPS of test_guest_cache.py): 0 is 4000, 1000 to 1009
+# Users of the guest are others of the host (MAPS of checks.py): 0 is 4000, 1000 to 1009
 # are 5000 to 5009; groups 0 is 4100, 100 to 109 are 600 to 609. 2000 to 2999 are 5999, as groups
 # 6999. The host's 0 is shown as 65534. User 66 is forbidden.
 ids_begin()
@@ -190,6 +190,30 @@ check_ids_are_mapped()
 	# shellcheck disable=SC2086,SC2012
 	same listed "$(printf '%s\n' $wanted o=1004:106 r=65534:65534 | sort)" \
 		"$(ls -n "$MNT/ids" | awk 'NR > 1 { print $9 "=" $3 ":" $4 }' | sort)"
+	ids_end
+}
+
+# Linux 6.3 and later tell the group of the folder, if it is one of the caller's, make files without
+# a name, and ask by STATX where one wants the time of birth.
+check_newer_guests_ids_are_mapped()
+{
+	ids_begin
+	host 'mkdir ids/team; chown 0:605 ids/team; chmod 2770 ids/team'
+	umount_and_mount
+	as 1004 100 105 touch "$MNT/ids/team/f"
+	refused as 1004 100 106 touch "$MNT/ids/team/g"
+	owned team/f 1004:105 5004:605
+	same statx 1004:105 \
+		"$(/usr/bin/stat --cached=never -c '%u:%g %W' "$MNT/ids/team/f" | cut -d ' ' -f 1)"
+	as 1003 105 none /usr/bin/python3 - "$MNT/ids" <<-'END'
+		import os, sys
+		fd = os.open(sys.argv[1], os.O_TMPFILE | os.O_RDWR, 0o644)
+		owner = os.fstat(fd)
+		assert (owner.st_uid, owner.st_gid) == (1003, 105), owner
+		# With a folder to begin at, for Python does not follow the link without.
+		os.link(f'/proc/self/fd/{fd}', f'{sys.argv[1]}/named', src_dir_fd=fd)
+	END
+	owned named 1003:105 5003:605
 	ids_end
 }
 

@@ -4,8 +4,8 @@
 #
 # What the guest's driver and the device have agreed on.
 
-# VIRTIO_F_RING_PACKED is bit 34, and sysfs writes bit 0 first. The guest has one virtio-fs device.
+# VIRTIO_F_RING_PACKED is bit 34, and sysfs writes bit 0 first. All virtio-fs devices must have it.
 check_packed_rings()
 {
-	same feature 1 "$(cut -c35 /sys/bus/virtio/drivers/virtiofs/virtio*/features)"
+	same feature 1 "$(cut -c35 /sys/bus/virtio/drivers/virtiofs/virtio*/features | sort -u)"
 }

@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from checks import PRELUDE, SCRIPTS, Host, Results, names, new_out, plan, run_guest, source_tree
+from checks import (MAPPED, MAPS, PAIR, PRELUDE, SCRIPTS, Hand, Host, Results, names, new_out, plan,
+                    run_guest, source_tree)
 import ganesha
 import kernel
 import vm
@@ -25,8 +26,14 @@ ON_MEM = [c for c in names('files') + names('owners') if c not in SLOW] + ['fio_
 ON_TMPFS = [c for c in names('files') + names('owners') if c not in SLOW]
 PLANS = [('t0', names('files') + names('owners') + names('edges') + names('load')),
          ('t0', names('locks')), ('t1', ON_MEM), ('t2', ON_TMPFS), ('t0', names('life'))]
-MULTI_QUEUE = ['packed_rings', 'tree', 'two_processes', 'open_unlinked', 'group_of_folder',
-               'fio_psync_direct', 'fio_libaio_direct']
+# File systems of t0's folder for a newer guest: name, options and maps, and checks.
+NEWER = {
+    'm0': ({}, {}, ['packed_rings', 'tree', 'two_processes', 'open_unlinked', 'group_of_folder',
+                    'fio_psync_direct', 'fio_libaio_direct', 'set_id_bits_fall']),
+    'm1': ({'direct_io': 'force', 'allow_mmap': True}, {}, ['shared_mappings']),
+    'm2': ({'posix_acl': 'off', 'attr_valid_ms': 3600000, 'close_to_open': False}, MAPS,
+           MAPPED + ['newer_guests_ids_are_mapped']),
+}
 
 
 @pytest.fixture(scope='module')
@@ -168,26 +175,33 @@ def test_guest_reset_and_reboot_find_their_files(ends):
 
 
 @pytest.fixture(scope='module')
-def multi_queue(weir):
+def multi_queue(weir, folders):
     """
     A newer kernel with two CPUs: two of the four request queues are used, two never set up. All of
     them are packed rings.
     """
     if kernel.prepare(kernel.MULTI_QUEUE) is None:
         pytest.skip(f'apt offers no {kernel.MULTI_QUEUE}')
-    path = weir.add_device('m0', 'disk', queues=4, packed=True)
+    devices = []
+    for tag, (options, maps, _) in NEWER.items():
+        weir.rpc('fsdev_aio_create', name=tag, root_path=folders[0], max_fds=1000, **options)
+        path = weir.add_device(tag, tag, queues=4, packed=True, **maps)
+        devices.append(vm.Device(tag, path, queues=4, packed=True))
     out = new_out()
     source_tree(f'{out}/tree.tar')
-    device = vm.Device('m0', path, queues=4, packed=True)
-    guest = vm.Guest(out, [device], kernel.MULTI_QUEUE, cpus=2)
-    results = run_guest(guest, plan('m0', MULTI_QUEUE), 240)
-    weir.remove_device('m0')
+    guest = vm.Guest(out, devices, kernel.MULTI_QUEUE, cpus=2)
+    script = ''.join(plan(tag, checks) for tag, (_, _, checks) in NEWER.items())
+    with Hand(guest, folders[0]):
+        results = run_guest(guest, f'PAIR={PAIR}\n{script}', 240)
+    for tag in NEWER:
+        weir.remove_device(tag)
     return results
 
 
-@pytest.mark.parametrize('check', MULTI_QUEUE)
-def test_multi_queue_guest(multi_queue, check):
-    multi_queue.assert_ok(f'm0-{check}')
+@pytest.mark.parametrize('label', [f'{tag}-{check}' for tag, (_, _, checks) in NEWER.items()
+                                   for check in checks])
+def test_multi_queue_guest(multi_queue, label):
+    multi_queue.assert_ok(label)
 
 
 def test_appliance_ends_in_order(weir):
