@@ -57,13 +57,15 @@ class Host(threading.Thread):
     def run(self):
         done = set()
         while not self.is_over:
-            steps = [self.steps(guest) for guest in self.guests]
-            for step in sorted(set.union(*steps) - done):
-                if all(step in seen or self.has_ended(guest, step)
-                       for guest, seen in zip(self.guests, steps)):
+            for step in sorted(self.steps(self.guests[0]) | self.steps(self.guests[1])):
+                if step not in done and self.is_reached(step):
                     done.add(step)
                     self.let_go(step)
             time.sleep(0.03)
+
+    def is_reached(self, step):
+        return all(step in self.steps(guest) or self.has_ended(guest, step)
+                   for guest in self.guests)
 
     @staticmethod
     def steps(guest):
@@ -107,7 +109,10 @@ class Host(threading.Thread):
         self.pair(label, 'log', 'append', '3', '300')
 
     def replaced_name_is_always_there_resolve(self, label):
-        self.pair(label, 'name', 'resolve', '1000')
+        """For as long as guests replace it."""
+        while not self.is_reached(f'{label}-replaced_name_is_always_there.resolved'):
+            self.pair(label, 'name', 'resolve', '10000')
+            time.sleep(0.01)
 
     def fcntl_locks_exclude_exclude(self, label):
         self.pair(label, 'fcntl', 'exclude', 'fcntl', '100')

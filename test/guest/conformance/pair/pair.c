@@ -66,15 +66,41 @@ record_byte(unsigned int writer, unsigned int n, unsigned int i)
 	return (uint8_t)(writer << 6 | ((n * 29 + i * 7 + i / 64) & 63));
 }
 
-/* Opens anew now and then, as a logger does that is started again. */
+/* Returns when both, 1 and 2, have come to step n. */
 static void
-append(const char *path, unsigned int writer, unsigned int nb, int flags)
+meet(const char *path, unsigned int me, unsigned int n)
+{
+	const struct timespec pause = { .tv_nsec = 500000 };
+	const time_t end = time(NULL) + PATIENCE_S;
+	char mine[PATH_LEN], other[PATH_LEN];
+	int fd;
+
+	snprintf(mine, sizeof(mine), "%s.at.%u.%u", path, n, me);
+	snprintf(other, sizeof(other), "%s.at.%u.%u", path, n, 3 - me);
+	fd = open(mine, O_WRONLY | O_CREAT, 0644);
+	if (fd < 0 || close(fd) < 0)
+		fail("%s: %s", mine, strerror(errno));
+	while (access(other, F_OK) < 0) {
+		if (errno != ENOENT || time(NULL) > end)
+			fail("%s: %s", other, strerror(errno));
+		nanosleep(&pause, NULL);
+	}
+}
+
+/*
+ * Opens anew now and then, as a logger does that is started again. Together: both come to the same
+ * record before they go on, and what they know of the size of the file is not true.
+ */
+static void
+append(const char *path, unsigned int writer, unsigned int nb, int flags, bool is_together)
 {
 	static uint8_t buf[RECORD_MAX];
 	unsigned int n, i, len;
 	int fd = -1;
 
 	for (n = 0; n < nb; n++) {
+		if (is_together && n % 10 == 5)
+			meet(path, writer, n);
 		if (n % 50 == 0) {
 			if (fd >= 0)
 				close(fd);
@@ -277,27 +303,6 @@ exclude(const char *path, const char *kind, unsigned int nb)
 	close(fd);
 }
 
-/* Returns when both, 1 and 2, have come to step n. */
-static void
-meet(const char *path, unsigned int me, unsigned int n)
-{
-	const struct timespec pause = { .tv_nsec = 500000 };
-	const time_t end = time(NULL) + PATIENCE_S;
-	char mine[PATH_LEN], other[PATH_LEN];
-	int fd;
-
-	snprintf(mine, sizeof(mine), "%s.at.%u.%u", path, n, me);
-	snprintf(other, sizeof(other), "%s.at.%u.%u", path, n, 3 - me);
-	fd = open(mine, O_WRONLY | O_CREAT, 0644);
-	if (fd < 0 || close(fd) < 0)
-		fail("%s: %s", mine, strerror(errno));
-	while (access(other, F_OK) < 0) {
-		if (errno != ENOENT || time(NULL) > end)
-			fail("%s: %s", other, strerror(errno));
-		nanosleep(&pause, NULL);
-	}
-}
-
 /* Each appends a line when it is its turn, and both see what is there by then. */
 static void
 turns(const char *path, unsigned int me, unsigned int nb)
@@ -396,9 +401,9 @@ main(int argc, char **argv)
 	if (strcmp(what, "with") == 0 && argc > 4)
 		return with(argv[2], argv[3], argv + 4);
 	if (strcmp(what, "append") == 0 && argc == 5)
-		append(argv[2], number(argv[3]), number(argv[4]), 0);
+		append(argv[2], number(argv[3]), number(argv[4]), 0, false);
 	else if (strcmp(what, "append-direct") == 0 && argc == 5)
-		append(argv[2], number(argv[3]), number(argv[4]), O_DIRECT);
+		append(argv[2], number(argv[3]), number(argv[4]), O_DIRECT, true);
 	else if (strcmp(what, "appended") == 0 && argc == 5)
 		appended(argv[2], number(argv[3]), number(argv[4]), false);
 	else if (strcmp(what, "appended-whole") == 0 && argc == 5)
@@ -418,7 +423,7 @@ main(int argc, char **argv)
 	else if (strcmp(what, "contend") == 0 && argc == 5)
 		contend(argv[2], number(argv[3]), number(argv[4]));
 	else
-		fail("usage: weir-pair append[-direct] FILE WRITER N |\n"
+		fail("usage: weir-pair append FILE WRITER N | append-direct FILE 1|2 N |\n"
 		     "       appended[-whole] FILE WRITERS N |\n"
 		     "       replace FILE WRITER N | resolve FILE N | map FILE OFFSET |\n"
 		     "       turns FILE 1|2 N | contend FILE 1|2 N |\n"
