@@ -11,6 +11,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def folder_flags(build):
     """Compiler arguments of each source folder, from its first file in the build."""
     with open(os.path.join(build, 'compile_commands.json'), encoding='utf-8') as f:
         rows = json.load(f)
-    flags = {}
+    flags, seen = {}, {}
     for row in rows:
         path = os.path.relpath(os.path.join(row['directory'], row['file']))
         args = shlex.split(row['command'])
@@ -58,8 +59,12 @@ def folder_flags(build):
                 keep.append(arg)
         folder = os.path.dirname(path)
         if folder.startswith('test/'):
-            # Each program there has dependencies of its own; a header may use those of all.
-            flags.setdefault(folder, []).extend(keep)
+            # Each program there has dependencies of its own; a header may use those of all. Beside
+            # a folder of its own many have the same, and a command line has an end.
+            keep = tuple(arg for arg in keep if not re.fullmatch(r'-I.*\.p', arg))
+            if keep not in seen.setdefault(folder, set()):
+                seen[folder].add(keep)
+                flags.setdefault(folder, []).extend(keep)
         else:
             flags.setdefault(folder, keep)
     return flags
