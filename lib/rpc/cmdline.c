@@ -184,21 +184,11 @@ set(struct words *words, json_t *params, const struct weir_param *param, const c
 	return 0;
 }
 
+/* text: what was written with the option; NULL: the value is the next word, or that it was given. */
 static int
-set_long(struct words *words, const struct weir_rpc_method *method, json_t *params, char *word)
+set_option(struct words *words, json_t *params, const struct weir_param *param, const char *text)
 {
-	const struct weir_param *param;
-	char *equals = strchr(word, '=');
-	const char *text;
-
-	if (equals != NULL)
-		*equals = '\0';
-	param = rpc_param_find(method->params, method->nb_params, word + 2);
-	if (param == NULL)
-		return refuse(words, "Invalid parameters: %.64s: unknown parameter", word + 2);
-	if (equals != NULL)
-		text = equals + 1;
-	else
+	if (text == NULL)
 		text = param->type == WEIR_BOOL ? "true" : next_word(words);
 	if (text == NULL)
 		return refuse(words, "Invalid parameters: %s: needs a value", param->name);
@@ -206,11 +196,24 @@ set_long(struct words *words, const struct weir_rpc_method *method, json_t *para
 }
 
 static int
+set_long(struct words *words, const struct weir_rpc_method *method, json_t *params, char *word)
+{
+	const struct weir_param *param;
+	char *equals = strchr(word, '=');
+
+	if (equals != NULL)
+		*equals = '\0';
+	param = rpc_param_find(method->params, method->nb_params, word + 2);
+	if (param == NULL)
+		return refuse(words, "Invalid parameters: %.64s: unknown parameter", word + 2);
+	return set_option(words, params, param, equals != NULL ? equals + 1 : NULL);
+}
+
+static int
 set_short(struct words *words, const struct weir_rpc_method *method, json_t *params,
 		const char *word)
 {
 	const struct weir_param *param = NULL;
-	const char *text;
 	unsigned int i;
 
 	for (i = 0; i < method->nb_params && param == NULL; i++)
@@ -218,13 +221,7 @@ set_short(struct words *words, const struct weir_rpc_method *method, json_t *par
 			param = &method->params[i];
 	if (param == NULL || (param->type == WEIR_BOOL && word[2] != '\0'))
 		return refuse(words, "Invalid parameters: %.64s: unknown option", word);
-	if (word[2] != '\0')
-		text = word + 2;
-	else
-		text = param->type == WEIR_BOOL ? "true" : next_word(words);
-	if (text == NULL)
-		return refuse(words, "Invalid parameters: %s: needs a value", param->name);
-	return set(words, params, param, text);
+	return set_option(words, params, param, word[2] != '\0' ? word + 2 : NULL);
 }
 
 static int

@@ -424,6 +424,17 @@ extern int aio_proc_fd;
 void aio_fd_name(int fd, char name[16]);
 
 int aio_name_check(const char *name);
+/** Does as how, aio_run() or aio_defer(), where req->name is a name; refuses it otherwise. */
+static inline int WEIR_ON_WORKER
+aio_with_name(struct weir_channel *chan, struct weir_fsreq *req,
+		int (*how)(struct weir_channel *, struct weir_fsreq *, aio_run_fn, weir_fsop_fn),
+		aio_run_fn run, weir_fsop_fn finish)
+{
+	int rc = aio_name_check(req->name);
+
+	aio_begin(req);
+	return rc < 0 ? rc : how(chan, req, run, finish);
+}
 /**
  * Opens one name in a directory: no symbolic link is followed, nothing outside is reached.
  * @return the descriptor, or -errno; -EAGAIN with RESOLVE_CACHED: it would have to block.

@@ -68,10 +68,7 @@ link_finish(struct weir_channel *chan, struct weir_fsreq *req)
 int WEIR_ON_WORKER
 aio_link(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_defer(chan, req, link_run, link_finish);
+	return aio_with_name(chan, req, aio_defer, link_run, link_finish);
 }
 
 /*
@@ -136,19 +133,13 @@ unlink_run(struct aio_fs *fs, struct weir_fsreq *req)
 int WEIR_ON_WORKER
 aio_unlink(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_run(chan, req, unlink_run, NULL);
+	return aio_with_name(chan, req, aio_run, unlink_run, NULL);
 }
 
 int WEIR_ON_WORKER
 aio_rmdir(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_defer(chan, req, unlink_run, NULL);
+	return aio_with_name(chan, req, aio_defer, unlink_run, NULL);
 }
 
 static int WEIR_ON_HELPER

@@ -189,10 +189,7 @@ drop_found:
 static int WEIR_ON_WORKER
 make(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_defer(chan, req, make_run, entry_finish);
+	return aio_with_name(chan, req, aio_defer, make_run, entry_finish);
 }
 
 int WEIR_ON_WORKER
@@ -387,10 +384,7 @@ create_run(struct aio_fs *fs, struct weir_fsreq *req)
 int WEIR_ON_WORKER
 aio_create(struct weir_channel *chan, struct weir_fsreq *req)
 {
-	int rc = aio_name_check(req->name);
-
-	aio_begin(req);
-	return rc < 0 ? rc : aio_run(chan, req, create_run, entry_finish);
+	return aio_with_name(chan, req, aio_run, create_run, entry_finish);
 }
 
 int WEIR_ON_WORKER
