@@ -2,6 +2,7 @@
  * Copyright (c) 2026 the weir authors
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -38,6 +39,53 @@ host(const char *name)
 
 	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
 	return path;
+}
+
+struct stat
+host_stat(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(host(name), &st), 0);
+	return st;
+}
+
+void
+host_write(const char *name, const void *data, size_t n)
+{
+	int fd = open(host(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, n), n);
+	close(fd);
+}
+
+size_t
+host_read(const char *name, void *data, size_t n)
+{
+	int fd = open(host(name), O_RDONLY);
+	ssize_t got;
+
+	assert_true(fd >= 0);
+	got = read(fd, data, n);
+	close(fd);
+	assert_true(got >= 0);
+	return (size_t)got;
+}
+
+struct weir_entry
+look_entry(const char *name)
+{
+	struct weir_entry entry;
+
+	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
+	return entry;
+}
+
+struct weir_node *
+look_node(const char *name)
+{
+	return look_entry(name).node;
 }
 
 bool

@@ -6,6 +6,8 @@
 
 /* A fresh folder on some file system, served by the aio driver, with a session on it. */
 
+#include <sys/stat.h>
+
 #include "fs_client.h"
 
 struct aio_variant {
@@ -23,6 +25,17 @@ extern char folder[PATH_MAX]; /**< its path on the host */
 
 /** Host path of a name in the folder; valid until the next call but three. */
 const char *host(const char *name);
+
+/** What is on the host under a name, links not followed. */
+struct stat host_stat(const char *name);
+/** The n bytes become the file, which is made with mode 0644 where it is absent. */
+void host_write(const char *name, const void *data, size_t n);
+/** @return how many bytes there were, n at most. */
+size_t host_read(const char *name, void *data, size_t n);
+
+/** What a lookup in the root gives, with its reference; the test fails where there is nothing. */
+struct weir_entry look_entry(const char *name);
+struct weir_node *look_node(const char *name);
 
 /** True where this process may mount: it then has mounts of its own. Call before any thread. */
 bool aio_folder_may_mount(void);

@@ -21,48 +21,6 @@
 
 #include "aio_folder.h"
 
-/* What is on the host under a name, links not followed. */
-static struct stat
-host_stat(const char *name)
-{
-	struct stat st;
-
-	assert_int_equal(lstat(host(name), &st), 0);
-	return st;
-}
-
-static void
-host_write(const char *name, const void *data, size_t n)
-{
-	int fd = open(host(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, data, n), n);
-	close(fd);
-}
-
-static size_t
-host_read(const char *name, void *data, size_t n)
-{
-	int fd = open(host(name), O_RDONLY);
-	ssize_t got;
-
-	assert_true(fd >= 0);
-	got = read(fd, data, n);
-	close(fd);
-	assert_true(got >= 0);
-	return (size_t)got;
-}
-
-static struct weir_entry
-look(const char *name)
-{
-	struct weir_entry entry;
-
-	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
-	return entry;
-}
-
 static void
 aio_lookup_of_nothing_is_enoent(void **state)
 {
@@ -81,8 +39,8 @@ aio_lookup_twice_gives_one_node_with_host_attributes(void **state)
 
 	host_write("twice", "abc", 3);
 	st = host_stat("twice");
-	a = look("twice");
-	b = look("twice");
+	a = look_entry("twice");
+	b = look_entry("twice");
 	assert_ptr_equal(a.node, b.node);
 	assert_int_equal(a.node->type, S_IFREG);
 	assert_int_equal(b.attr.ino, st.st_ino);
@@ -104,12 +62,12 @@ aio_inode_number_used_again_is_another_node(void **state)
 	unsigned int i;
 
 	host_write("again", "1", 1);
-	first = look("again");
+	first = look_entry("again");
 	/* Whether the number comes back or not, and when: the old node never names a new file. */
 	for (i = 0; i < 8; i++) {
 		unlink(host("again"));
 		host_write("again", "22", 2);
-		next = look("again");
+		next = look_entry("again");
 		assert_ptr_not_equal(next.node, first.node);
 		if (fsc_getattr(&fsc, first.node, NULL, &attr) == 0)
 			assert_int_equal(attr.nlink, 0);
@@ -253,10 +211,10 @@ aio_hard_link_is_the_same_node(void **state)
 	struct weir_entry a, b;
 
 	host_write("name1", "x", 1);
-	a = look("name1");
+	a = look_entry("name1");
 	assert_int_equal(fsc_link(&fsc, a.node, root, "name2"), 0);
 	assert_int_equal(fsc_link(&fsc, a.node, root, "name2"), -EEXIST);
-	b = look("name2");
+	b = look_entry("name2");
 	assert_ptr_equal(a.node, b.node);
 	assert_int_equal(b.attr.nlink, 2);
 	fsc_put(&fsc, a.node);
@@ -275,7 +233,7 @@ aio_setattr_changes_what_it_names_and_nothing_else(void **state)
 
 	host_write("file", "data", 4);
 	before = host_stat("file");
-	entry = look("file");
+	entry = look_entry("file");
 	assert_int_equal(fsc_setattr(&fsc, entry.node, WEIR_SET_MODE, &set, &attr), 0);
 	assert_int_equal(attr.mode, S_IFREG | 06751);
 	assert_int_equal(attr.size, 4);

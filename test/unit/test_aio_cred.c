@@ -27,15 +27,6 @@
 #define GID   2345
 #define OTHER 3456 /* a group that the caller's fsgid is not */
 
-static struct stat
-host_stat(const char *name)
-{
-	struct stat st;
-
-	assert_int_equal(lstat(host(name), &st), 0);
-	return st;
-}
-
 static void
 act_as(uint32_t uid, uint32_t gid, uint32_t mask)
 {
@@ -49,15 +40,6 @@ host_dir(const char *name, uint32_t gid, mode_t mode)
 	assert_int_equal(mkdir(host(name), 0700), 0);
 	assert_int_equal(chown(host(name), 0, gid), 0);
 	assert_int_equal(chmod(host(name), mode), 0);
-}
-
-static struct weir_node *
-look(const char *name)
-{
-	struct weir_entry entry;
-
-	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
-	return entry.node;
 }
 
 static void
@@ -97,7 +79,7 @@ cred_new_objects_belong_to_the_caller(void **state)
 	struct weir_entry entry;
 
 	host_dir("own", 0, 0777);
-	dir = look("own");
+	dir = look_node("own");
 	act_as(UID, GID, 027);
 	create(dir, "file", 0666);
 	make(WEIR_FSOP_MKDIR, dir, "dir", 0777);
@@ -148,7 +130,7 @@ cred_setgid_directory_gives_its_group(void **state)
 	struct weir_node *dir;
 
 	host_dir("setgid", OTHER, 02777);
-	dir = look("setgid");
+	dir = look_node("setgid");
 	act_as(UID, GID, 022);
 	create(dir, "file", 0666);
 	make(WEIR_FSOP_MKDIR, dir, "dir", 0777);
@@ -166,7 +148,7 @@ cred_member_of_a_setgid_directorys_group_makes_programs_for_it(void **state)
 	struct weir_node *dir;
 
 	host_dir("member", OTHER, 02777);
-	dir = look("member");
+	dir = look_node("member");
 	act_as(UID, GID, 022);
 	fsc.cred.group = OTHER;
 	fsc.cred.has_group = true;
@@ -185,7 +167,7 @@ cred_guest_that_has_judged_makes_programs_for_a_setgid_directorys_group(void **s
 	struct weir_node *dir;
 
 	host_dir("judged", OTHER, 02777);
-	dir = look("judged");
+	dir = look_node("judged");
 	act_as(UID, GID, 022);
 	fsc.flags = WEIR_FSREQ_SETGID;
 	create(dir, "exec", 02775);
@@ -210,7 +192,7 @@ cred_default_acl_beats_the_umask(void **state)
 	host_dir("acl", 0, 0777);
 	if (setxattr(host("acl"), "system.posix_acl_default", acl, sizeof(acl), 0) < 0)
 		skip();
-	dir = look("acl");
+	dir = look_node("acl");
 	act_as(UID, GID, 077);
 	create(dir, "file", 0666);
 	check("acl/file", UID, GID, S_IFREG | 0664);
@@ -223,7 +205,7 @@ cred_folder_of_a_supplementary_group_is_writable(void **state)
 	struct weir_node *dir;
 
 	host_dir("group", OTHER, 0770);
-	dir = look("group");
+	dir = look_node("group");
 	act_as(UID, GID, 0);
 	create(dir, "file", 0644);
 	make(WEIR_FSOP_MKDIR, dir, "dir", 0755);
@@ -291,7 +273,7 @@ cred_truncation_takes_setid_bits_where_they_are_to_fall(void **state)
 	struct weir_node *node;
 
 	host_program("suid");
-	node = look("suid");
+	node = look_node("suid");
 	act_as(UID, GID, 0);
 	fsc.flags = 0;
 	open_and_close(node, O_WRONLY | O_TRUNC);
@@ -317,7 +299,7 @@ cred_size_takes_setid_bits_and_a_mode_beside_it_stands(void **state)
 	/* A group that weir is not in, or it could set the bit without CAP_FSETID. */
 	assert_int_equal(chown(host("cut"), 0, OTHER), 0);
 	assert_int_equal(chmod(host("cut"), 06777), 0);
-	node = look("cut");
+	node = look_node("cut");
 	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_SIZE, &set, &attr), 0);
 	check("cut", 0, OTHER, S_IFREG | 06777);
 	fsc.flags = WEIR_FSREQ_KILLPRIV;
@@ -338,7 +320,7 @@ cred_write_takes_setid_bits_where_they_are_to_fall(void **state)
 	struct weir_file *file;
 
 	host_program("write");
-	node = look("write");
+	node = look_node("write");
 	act_as(UID, GID, 0);
 	for (unsigned int i = 0; i < 2 * RTE_DIM(flags); i++) {
 		assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, flags[i / 2], &file), 0);
@@ -397,7 +379,7 @@ cred_write_leaves_setid_bits_whatever_was_written_before(void **state)
 	struct weir_file *file;
 
 	host_program("stay");
-	node = look("stay");
+	node = look_node("stay");
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, node, O_WRONLY, &file), 0);
 	write_elsewhere();
 	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, node, file, 0, 4096, 0, 4096), 4096);
@@ -424,7 +406,7 @@ cred_acl_leaves_the_setgid_bit_whatever_was_written_before(void **state)
 	assert_int_equal(chown(host("acled"), 0, OTHER), 0);
 	assert_int_equal(chmod(host("acled"), 02755), 0);
 	create(root, "other", 0644);
-	call.req.node = look("other");
+	call.req.node = look_node("other");
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, call.req.node, O_WRONLY, &file), 0);
 	fsc.flags = WEIR_FSREQ_KILLPRIV;
 	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_WRITE, call.req.node, file, 0, 10, 0, 10), 10);
@@ -432,7 +414,7 @@ cred_acl_leaves_the_setgid_bit_whatever_was_written_before(void **state)
 	fsc_release(&fsc, WEIR_FSOP_RELEASE, call.req.node, file);
 	fsc_put(&fsc, call.req.node);
 
-	call.req.node = look("acled");
+	call.req.node = look_node("acled");
 	memcpy(fsc.mem, acl, sizeof(acl));
 	call.req.in.io.len = sizeof(acl);
 	fsc_iov(&fsc, &call.req.iov, 0, sizeof(acl), sizeof(acl), sizeof(acl));
@@ -456,7 +438,7 @@ cred_owner_that_is_new_leaves_the_group_bit_where_nothing_is_run(void **state)
 		assert_int_equal(chown(host("owned"), 0, OTHER), 0);
 		assert_int_equal(chmod(host("owned"), before[i]), 0);
 		check("owned", 0, OTHER, S_IFREG | before[i]);
-		node = look("owned");
+		node = look_node("owned");
 		fsc.flags = WEIR_FSREQ_KILLPRIV;
 		assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_GID, &set, &attr), 0);
 		fsc.flags = 0;
@@ -476,7 +458,7 @@ cred_owner_and_mode_set_together_both_hold(void **state)
 
 	fd = open(host("both"), O_WRONLY | O_CREAT, 0644);
 	close(fd);
-	node = look("both");
+	node = look_node("both");
 	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_UID | WEIR_SET_GID | WEIR_SET_MODE, &set,
 					 &attr),
 			0);
@@ -494,7 +476,7 @@ cred_access_is_checked_with_the_callers_ids(void **state)
 	close(fd);
 	assert_int_equal(chmod(host("access"), 0640), 0);
 	assert_int_equal(chown(host("access"), 0, GID), 0);
-	node = look("access");
+	node = look_node("access");
 	act_as(UID, GID, 0);
 	assert_int_equal(fsc_access(&fsc, node, R_OK), 0);
 	assert_int_equal(fsc_access(&fsc, node, W_OK), -EACCES);
@@ -518,7 +500,7 @@ cred_helper_is_itself_again_afterwards(void **state)
 	/* Only one helper serves this folder: the one that acted for the user has to do this too. */
 	act_as(UID, GID, 0);
 	make(WEIR_FSOP_MKDIR, root, "mine", 0755);
-	node = look("mine");
+	node = look_node("mine");
 	assert_int_equal(fsc_setattr(&fsc, node, WEIR_SET_UID | WEIR_SET_GID, &set, &attr), 0);
 	check("mine", 0, 0, S_IFDIR | 0755);
 	act_as(0, 0, 0);

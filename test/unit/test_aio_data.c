@@ -24,48 +24,6 @@
 
 #define MIB (1u << 20)
 
-/* What is on the host under a name, links not followed. */
-static struct stat
-host_stat(const char *name)
-{
-	struct stat st;
-
-	assert_int_equal(lstat(host(name), &st), 0);
-	return st;
-}
-
-static void
-host_write(const char *name, const void *data, size_t n)
-{
-	int fd = open(host(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, data, n), n);
-	close(fd);
-}
-
-static size_t
-host_read(const char *name, void *data, size_t n)
-{
-	int fd = open(host(name), O_RDONLY);
-	ssize_t got;
-
-	assert_true(fd >= 0);
-	got = read(fd, data, n);
-	close(fd);
-	assert_true(got >= 0);
-	return (size_t)got;
-}
-
-static struct weir_entry
-look(const char *name)
-{
-	struct weir_entry entry;
-
-	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
-	return entry;
-}
-
 static void
 fill(uint8_t *data, size_t n, unsigned int seed)
 {
@@ -121,7 +79,7 @@ aio_read_ends_where_the_file_does(void **state)
 	struct weir_file *file;
 
 	host_write("short", "0123456789", 10);
-	entry = look("short");
+	entry = look_entry("short");
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDONLY, &file), 0);
 	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 4, 4096, 0, 4096), 6);
 	assert_memory_equal(fsc.mem, "456789", 6);
@@ -145,7 +103,7 @@ aio_memory_cut_short_is_an_io_error(void **state)
 	void *mem;
 
 	host_write("cut", fsc.mem, 2 * page);
-	entry = look("cut");
+	entry = look_entry("cut");
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDWR, &file), 0);
 	mem = mmap(fsc.mem + off, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	assert_ptr_equal(mem, fsc.mem + off);
@@ -172,7 +130,7 @@ append_to_the_end(const char *name, int flags)
 
 	host_write(name, "abcdef", 6);
 	memcpy(want, "abcdef", 6);
-	entry = look(name);
+	entry = look_entry(name);
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, flags, &file), 0);
 	for (unsigned int i = 0; i < 4; i++) {
 		const uint32_t bytes = i < 2 ? 4096 : 10000;
@@ -205,7 +163,7 @@ aio_open_truncates_when_asked(void **state)
 	struct weir_file *file;
 
 	host_write("trunc", "abcdef", 6);
-	entry = look("trunc");
+	entry = look_entry("trunc");
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_WRONLY | O_TRUNC, &file), 0);
 	assert_int_equal(host_stat("trunc").st_size, 0);
 	fsc_release(&fsc, WEIR_FSOP_RELEASE, entry.node, file);
@@ -265,7 +223,7 @@ aio_unlinked_open_file_stays_readable(void **state)
 	struct weir_attr attr;
 
 	host_write("gone", "still here", 10);
-	entry = look("gone");
+	entry = look_entry("gone");
 	assert_int_equal(fsc_open(&fsc, WEIR_FSOP_OPEN, entry.node, O_RDWR, &file), 0);
 	assert_int_equal(fsc_remove(&fsc, WEIR_FSOP_UNLINK, root, "gone"), 0);
 	assert_int_equal(fsc_io(&fsc, WEIR_FSOP_READ, entry.node, file, 0, 100, 0, 100), 10);

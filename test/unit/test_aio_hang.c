@@ -307,19 +307,10 @@ teardown(void **state)
 	return aio_folder_teardown(state);
 }
 
-static struct weir_node *
-look(const char *name)
-{
-	struct weir_entry entry;
-
-	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
-	return entry.node;
-}
-
 static void
 hang_data_passes_through_buffers_of_our_own(void **state)
 {
-	struct weir_node *node = look("file");
+	struct weir_node *node = look_node("file");
 	struct weir_file *file;
 	unsigned int i;
 
@@ -343,7 +334,7 @@ hang_detach_frees_guest_memory_at_once(void **state)
 	};
 	static struct fsc_call calls[NB];
 	static struct weir_seg segs[NB];
-	struct weir_node *node = look("hang");
+	struct weir_node *node = look_node("hang");
 	struct weir_file *file;
 	char message[512];
 	unsigned int i;
@@ -380,7 +371,7 @@ static void
 hang_holds_up_no_other_file_system(void **state)
 {
 	struct fsc_call calls[2];
-	struct weir_node *node = look("hang");
+	struct weir_node *node = look_node("hang");
 	struct weir_entry entry;
 	struct weir_file *file, *other_file;
 	struct weir_attr attr;
@@ -534,7 +525,7 @@ file_of(enum weir_fsop op, struct weir_node *node, struct weir_file *file)
 static void
 hang_of_any_verb_holds_up_no_other_file_system(void **state)
 {
-	struct weir_node *node = look("file");
+	struct weir_node *node = look_node("file");
 	struct weir_file *file, *own;
 	unsigned int nb_hung = 0;
 	struct fsc_call call;

@@ -50,13 +50,9 @@ setup(void **state)
 }
 
 static void
-host_write(const char *name, const char *text)
+host_say(const char *name, const char *text)
 {
-	int fd = open(host(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
+	host_write(name, text, strlen(text));
 }
 
 /* A name's node, whose reference is the caller's. */
@@ -85,12 +81,12 @@ known_name_follows_what_the_host_does(void **state)
 	struct weir_node *a, *b, *now;
 	struct weir_entry entry;
 
-	host_write("a", "1");
-	host_write("b", "22");
+	host_say("a", "1");
+	host_say("b", "22");
 	a = look("a", 1);
 	b = look("b", 2);
 	assert_ptr_not_equal(a, b);
-	host_write("a", "1111");
+	host_say("a", "1111");
 	assert_int_equal(link(host("a"), host("c")), 0);
 	now = look("c", 4);
 	assert_ptr_equal(now, a);
@@ -133,8 +129,8 @@ known_name_takes_no_descriptor(void **state)
 	struct weir_node *node;
 	unsigned int nb;
 
-	host_write("f", "1");
-	host_write("new", "22");
+	host_say("f", "1");
+	host_say("new", "22");
 	node = look("f", 1);
 	for (nb = 0; fsc_open(&fsc, WEIR_FSOP_OPEN, node, O_RDONLY, &files[nb]) == 0; nb++)
 		;
@@ -170,7 +166,7 @@ known_names_without_descriptors_keep_their_nodes(void **state)
 
 	for (i = 0; i < NB_FILES; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
-		host_write(name, "1");
+		host_say(name, "1");
 	}
 	look_at_many(nodes, 1);
 	look_at_many(again, 1);
@@ -179,7 +175,7 @@ known_names_without_descriptors_keep_their_nodes(void **state)
 		fsc_put(&fsc, again[i]);
 		snprintf(name, sizeof(name), "f%u", i);
 		snprintf(next, sizeof(next), "n%u", i);
-		host_write(next, "333");
+		host_say(next, "333");
 		assert_int_equal(rename(host(next), host(name)), 0);
 	}
 	look_at_many(again, 3);
@@ -231,7 +227,7 @@ known_number_that_returned_is_another_node(void **state)
 	char name[16];
 	unsigned int i;
 
-	host_write("returned", "1");
+	host_say("returned", "1");
 	past = node_of_the_past("returned");
 	/* With a place for its descriptor, and when others have taken them all. */
 	now = look("returned", 1);
@@ -239,14 +235,14 @@ known_number_that_returned_is_another_node(void **state)
 	assert_int_equal(fsc_getattr(&fsc, past, NULL, &attr), -ESTALE);
 	for (i = 0; i < NB_FILES; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
-		host_write(name, "1");
+		host_say(name, "1");
 		nodes[i] = look(name, 1);
 	}
 	again = look("returned", 1);
 	assert_ptr_equal(again, now);
 	fsc_put(&fsc, again);
 	/* One that nobody had met before the first returned. */
-	host_write("next", "22");
+	host_say("next", "22");
 	fsc_put(&fsc, now);
 	now = look("next", 2);
 	again = look("next", 2);
@@ -272,7 +268,7 @@ known_name_becomes_a_mount_and_is_another_node(void **state)
 	struct weir_entry entry;
 
 	assert_int_equal(mkdir(host("sub"), 0755), 0);
-	host_write("file", "1");
+	host_say("file", "1");
 	sub = look("sub", 0);
 	file = look("file", 1);
 
@@ -308,8 +304,8 @@ known_file_is_another_node_by_way_of_a_mount(void **state)
 
 	assert_int_equal(mkdir(host("dir"), 0755), 0);
 	assert_int_equal(mkdir(host("way"), 0755), 0);
-	host_write("dir/file", "1");
-	host_write("file", "1");
+	host_say("dir/file", "1");
+	host_say("file", "1");
 	dir = look("dir", 0);
 	assert_int_equal(fsc_lookup(&fsc, dir, "file", &inner), 0);
 	file = inner.node;

@@ -75,22 +75,13 @@ xattr_remove(struct weir_node *node, const char *name)
 }
 
 static struct weir_node *
-look(const char *name)
-{
-	struct weir_entry entry;
-
-	assert_int_equal(fsc_lookup(&fsc, root, name, &entry), 0);
-	return entry.node;
-}
-
-static struct weir_node *
 file_made(const char *name)
 {
 	int fd = open(host(name), O_WRONLY | O_CREAT | O_EXCL, 0644);
 
 	assert_true(fd >= 0);
 	close(fd);
-	return look(name);
+	return look_node(name);
 }
 
 /* No room for a value is not the question how large it is. */
@@ -155,7 +146,7 @@ xattr_of_a_directory_and_the_root(void **state)
 	struct weir_node *node;
 
 	assert_int_equal(mkdir(host("d"), 0755), 0);
-	node = look("d");
+	node = look_node("d");
 	assert_int_equal(xattr_set(node, "user.d", "sub", 3, 0), 0);
 	assert_int_equal(xattr_set(root, "user.d", "top", 3, 0), 0);
 	assert_int_equal(xattr_get(node, "user.d", 8), 3);
@@ -208,8 +199,8 @@ xattr_of_links_and_special_files_is_their_own(void **state)
 	assert_int_equal(setxattr(target, "trusted.w", "out", 3, 0), 0);
 	assert_int_equal(symlink(target, host("l")), 0);
 	assert_int_equal(mkfifo(host("p"), 0644), 0);
-	link = look("l");
-	fifo = look("p");
+	link = look_node("l");
+	fifo = look_node("p");
 	assert_int_equal(xattr_get(link, "trusted.w", 8), -ENODATA);
 	assert_int_equal(xattr_set(link, "trusted.w", "link", 4, 0), 0);
 	assert_int_equal(xattr_get(link, "trusted.w", 8), 4);
@@ -303,7 +294,7 @@ acl_of_a_directory_is_inherited(void **state)
 	if (fsc_info("aio0", "posix_acl") == 0)
 		skip();
 	assert_int_equal(mkdir(host("d"), 0755), 0);
-	dir = look("d");
+	dir = look_node("d");
 	assert_int_equal(xattr_set(dir, ACL_DEFAULT, &acl, sizeof(acl), 0), 0);
 	fsc.umask = 077;
 	assert_int_equal(fsc_create(&fsc, dir, "f", O_RDWR, 0666, &made, &file), 0);
