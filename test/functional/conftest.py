@@ -11,7 +11,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import nfstest  # noqa: E402  (its folder is on the path from here on)
+import hangfs  # noqa: E402  (its folder is on the path from here on)
+import nfstest  # noqa: E402
 import weirtest  # noqa: E402
 
 
@@ -92,3 +93,20 @@ def server():
         pytest.skip('no nfs-ganesha can run here')
     with nfstest.Ganesha(cache=False) as ganesha:
         yield ganesha
+
+
+@pytest.fixture
+def three_workers(monkeypatch):
+    """Appliances have workers with lcores 1 to 3, on two CPUs where there are two."""
+    cpus = sorted(os.sched_getaffinity(0))
+    monkeypatch.setattr(weirtest, 'lcores',
+                        lambda: f'0@{cpus[0]},1@{cpus[0]},2@{cpus[-1]},3@{cpus[-1]}')
+
+
+@pytest.fixture
+def hanging():
+    """A folder that can be told not to answer."""
+    if not os.access('/dev/fuse', os.R_OK | os.W_OK):
+        pytest.skip('no /dev/fuse here')
+    with hangfs.HangFs() as fs:
+        yield fs

@@ -2,14 +2,12 @@
 # Copyright (c) 2026 the weir authors
 """Workers with roles: requests cross from those that poll queues to those that have channels."""
 
-import os
 import time
 
 import pytest
 
 import nfstest
 import weirtest
-from hangfs import HangFs
 from test_nfs import DIFFERENCES
 from weirtest import SLOW, Fe, RpcError, fe, holding_fe, wait_until
 
@@ -18,12 +16,7 @@ SPLIT = ('--frontend-lcores', '1', '--backend-lcores', '2,3')
 OVERLAPPING = ('--frontend-lcores', '1-2', '--backend-lcores', '2,3')
 WEIGHTED = {'io_core_distribution_policy': 'weighted_rr', 'io_core_weights': '2=3,3=1'}
 
-
-@pytest.fixture(autouse=True)
-def three_workers(monkeypatch):
-    cpus = sorted(os.sched_getaffinity(0))
-    monkeypatch.setattr(weirtest, 'lcores',
-                        lambda: f'0@{cpus[0]},1@{cpus[0]},2@{cpus[-1]},3@{cpus[-1]}')
+pytestmark = pytest.mark.usefixtures('three_workers')
 
 
 @pytest.fixture
@@ -213,14 +206,6 @@ def test_hostile_guest_is_withstood(split):
     wait_until(lambda: not split.device('d0')['mounted'], 10, 'the session to end')
     at_rest(split)
     fe('ls', '-s', path)
-
-
-@pytest.fixture
-def hanging():
-    if not os.access('/dev/fuse', os.R_OK | os.W_OK):
-        pytest.skip('no /dev/fuse here')
-    with HangFs() as fs:
-        yield fs
 
 
 def test_guest_of_a_hanging_folder_may_leave(weir_factory, hanging):

@@ -12,8 +12,6 @@ import time
 import pytest
 
 import nfstest
-import weirtest
-from hangfs import HangFs
 from weirtest import SANITIZED, Fe, RpcClient, RpcError, fe, holding_fe, wait_until
 
 EBUSY, EINVAL, ENODEV = -16, -22, -19
@@ -22,12 +20,7 @@ MOVES = 200
 PATIENCE_S = 5
 WORKERS = [1, 2, 3]
 
-
-@pytest.fixture(autouse=True)
-def three_workers(monkeypatch):
-    cpus = sorted(os.sched_getaffinity(0))
-    monkeypatch.setattr(weirtest, 'lcores',
-                        lambda: f'0@{cpus[0]},1@{cpus[0]},2@{cpus[-1]},3@{cpus[-1]}')
+pytestmark = pytest.mark.usefixtures('three_workers')
 
 
 @pytest.fixture
@@ -196,14 +189,6 @@ def test_what_cannot_be_moved_is_said(served, words, code, params):
         served.rpc_fails(code, words, 'weir_move_queue',
                          **{'dev_name': 'd0', 'queue': 1, 'lcore': 2, **params})
         assert where(served, 'd0') == before
-
-
-@pytest.fixture
-def hanging():
-    if not os.access('/dev/fuse', os.R_OK | os.W_OK):
-        pytest.skip('no /dev/fuse here')
-    with HangFs() as fs:
-        yield fs
 
 
 def test_queue_of_a_hanging_backend_stays(served, hanging):

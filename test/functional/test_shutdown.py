@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from hangfs import HangFs
 from weirtest import SLOW, Fe, fe, holding_fe, wait_until
 
 EXIT_STUCK = 3
@@ -34,14 +33,6 @@ def test_term_with_mounted_guests_is_clean(served, tmpfs_folder):
                    ['fuse']['ops'], 10, 'load')
         served.stop(code=0)
         run.wait(code=None)
-
-
-@pytest.fixture
-def hanging():
-    if not os.access('/dev/fuse', os.R_OK | os.W_OK):
-        pytest.skip('no /dev/fuse here')
-    with HangFs() as fs:
-        yield fs
 
 
 @pytest.fixture

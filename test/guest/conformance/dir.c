@@ -167,40 +167,33 @@ CHECK(rewind_sees_what_is_new)
 	EQ(0, seen[0]);
 }
 
-CHECK(unlink_while_reading_hides_none)
+/* As rm -r does: what was read, so many names, is removed before more is read; of nb in all. */
+static void
+remove_as_read(DIR *dir, int names, unsigned int nb)
 {
-	DIR *dir;
-
-	/* As rm -r does: what was read is removed before more is read. */
-	put_dir("d", 0755);
-	make(0, 1000);
-	dir = open_dir();
-	while (read_on(dir, 1) > 0) {
-		for (unsigned int i = 0; i < 1000; i++) {
+	while (read_on(dir, names) > 0) {
+		for (unsigned int i = 0; i < nb; i++) {
 			if (seen[i] == 1) {
 				unmake(i, i + 1);
 				seen[i] = 2;
 			}
 		}
 	}
+}
+
+CHECK(unlink_while_reading_hides_none)
+{
+	put_dir("d", 0755);
+	make(0, 1000);
+	remove_as_read(open_dir(), 1, 1000);
 	EQ(0, count_names("d"));
 }
 
 CHECK(remove_in_batches_empties)
 {
-	DIR *dir;
-
 	put_dir("d", 0755);
 	make(0, 1500);
-	dir = open_dir();
-	while (read_on(dir, 100) > 0) {
-		for (unsigned int i = 0; i < 1500; i++) {
-			if (seen[i] == 1) {
-				unmake(i, i + 1);
-				seen[i] = 2;
-			}
-		}
-	}
+	remove_as_read(open_dir(), 100, 1500);
 	EQ(0, count_names("d"));
 }
 
