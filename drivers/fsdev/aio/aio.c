@@ -13,48 +13,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <rte_common.h>
 #include <rte_errno.h>
 
-#include "weir_sandbox.h"
-
 #include "aio.h"
 
 #define AIO_CREATE_MS 10000
 /* How soon to look again whether the last helper has left. */
-#define AIO_CLOSE_MS    1
-#define AIO_CACHE_MAX   16384
-#define PROC_FD_PATH    "/proc/self/fd"
-#define XFS_SUPER_MAGIC 0x58465342 /* not in linux/magic.h */
-
-/*
- * File systems whose cached state answers at once, whether their handles hold for ever, whether they
- * have no state but the cached one, and whether they count inode numbers up, so that one comes back
- * when all others, 2^32 at least, have had their turn.
- */
-static const struct {
-	int64_t magic;
-	bool handles;
-	bool in_memory;
-	bool by_number;
-} aio_local_types[] = {
-	{ BTRFS_SUPER_MAGIC, true, false, false },
-	{ EXT4_SUPER_MAGIC, true, false, false },
-	{ F2FS_SUPER_MAGIC, true, false, false },
-	{ OVERLAYFS_SUPER_MAGIC, false, false, false },
-	{ RAMFS_MAGIC, false, true, true },
-	{ TMPFS_MAGIC, true, true, true },
-	{ XFS_SUPER_MAGIC, true, false, false },
-};
+#define AIO_CLOSE_MS  1
+#define AIO_CACHE_MAX 16384
+#define PROC_FD_PATH  "/proc/self/fd"
 
 static const char *const aio_write_aliases[] = { "max_xfer_size", NULL };
 static const char *const aio_skip_aliases[] = { "enable_skip_rw", NULL };
@@ -97,93 +71,12 @@ static const struct weir_param aio_params[] = {
 			.help = "tell the guest about changes"),
 };
 
-/* Handles are used where opening one of them works, which takes CAP_DAC_READ_SEARCH. */
-static void WEIR_ON_HELPER
-root_probe_handles(struct aio_fs *fs)
-{
-	struct aio_found found;
-	struct weir_attr attr;
-	int fd = -1;
-
-	fs->mount_fd = openat(fs->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fs->mount_fd < 0)
-		return;
-	if (aio_identify(fs, fs->root_fd, 0, &found, &attr) == 0)
-		fd = aio_handle_open(fs, &found.node);
-	if (fd >= 0) {
-		close(fd);
-		return;
-	}
-	close(fs->mount_fd);
-	fs->mount_fd = -1;
-}
-
-/* Without its label a file of the guest would not be made at all: better to hear it now. */
-static int WEIR_ON_HELPER
-root_probe_labels(struct aio_fs *fs)
-{
-	int rc = aio_label_probe(fs, fs->root_fd);
-
-	if (rc == -EPERM)
-		fs->refused = " takes no security.* attributes from weir, which security_label "
-			      "wants: see --keep-cap sys_admin";
-	else if (rc < 0)
-		fs->refused = " has no security.* attributes, which security_label wants";
-	return rc;
-}
-
-static int WEIR_ON_HELPER
-root_open(struct aio_fs *fs)
-{
-	bool handles = false;
-	struct statfs st;
-	struct statx sx;
-	unsigned int i;
-	int rc;
-
-	fs->root_fd = open(fs->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fs->root_fd < 0 || fstatfs(fs->root_fd, &st) < 0 ||
-			statx(fs->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
-					&sx) < 0)
-		return -errno;
-	if (weir_sandbox_folder_check(fs->root_fd) == -EACCES) {
-		fs->refused = " is in no folder that --allow-folder names";
-		return -EACCES;
-	}
-	fs->root_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
-	fs->root_ino = sx.stx_ino;
-	fs->root_mount = sx.stx_mnt_id;
-	for (i = 0; i < RTE_DIM(aio_local_types); i++) {
-		if (st.f_type == aio_local_types[i].magic) {
-			fs->local = true;
-			fs->in_memory = aio_local_types[i].in_memory;
-			fs->by_number = aio_local_types[i].by_number;
-			handles = aio_local_types[i].handles;
-		}
-	}
-	/* Landlock must find the way from a file up to the folder: only memory never forgets it. */
-	if (handles && fs->handles == AIO_HANDLES_AUTO &&
-			(fs->in_memory || !weir_sandbox_has_landlock()))
-		root_probe_handles(fs);
-	fs->posix_acl = fs->xattr && fs->acl != AIO_ACL_OFF && aio_acl_names_are_kept(fs) &&
-			aio_acl_probe(fs->root_fd);
-	if (fs->acl == AIO_ACL_ON && !fs->posix_acl) {
-		fs->refused = " has no ACLs, which posix_acl wants";
-		return -EOPNOTSUPP;
-	}
-	rc = fs->labels ? root_probe_labels(fs) : 0;
-	if (rc < 0)
-		return rc;
-	fs->uring = fs->local && fs->uring && aio_ring_probe();
-	return 0;
-}
-
 static void WEIR_ON_HELPER
 root_run(struct weir_job *job)
 {
 	struct aio_fs *fs = container_of(job, struct aio_fs, job);
 
-	fs->rc = root_open(fs);
+	fs->rc = aio_root_open(fs);
 }
 
 /* From outside in; what was not made is 0, or -1 for descriptors. */

@@ -284,6 +284,14 @@ aio_ctx_of(struct weir_fsreq *req)
 	return weir_fsreq_ctx(req);
 }
 
+/* root.c */
+
+/**
+ * Opens fs->root_path and fills in what of the folder is known by looking. What the options want and it
+ * has not got is refused. @return 0 or -errno, with fs->refused as more of a text, where there is one.
+ */
+int WEIR_ON_HELPER aio_root_open(struct aio_fs *fs);
+
 /* job.c: helpers, pools, detach */
 
 /** Prepares the context at the start of a verb. */
