@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 the weir authors
 """Pages say what is there: the RPC reference what the running appliance says of its methods, the
-table of options those that it has; and links lead somewhere."""
+table of options and the statistics those that it has; and links lead somewhere."""
 
 import os
 import re
@@ -40,6 +40,33 @@ def test_options_of_weir_stand_in_their_table():
     table = read(os.path.join(DOC, 'configuration.md')).split('\n## Options of weir\n')[1]
     rows = re.findall(r'^\| (`.*?`) \|', table, re.MULTILINE)
     assert names(rows) == has
+
+
+def keys(value, are_names=False):
+    """All keys of an answer, but for those of ops and faults, which are names of things."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    if not isinstance(value, dict):
+        return set()
+    inner = [keys(part, key in ('ops', 'faults')) for key, part in value.items()]
+    return set().union(*inner, () if are_names else value)
+
+
+def test_statistics_are_explained(weir, folder):
+    weir.start_transport()
+    weir.rpc('fsdev_aio_create', name='aio0', root_path=folder)
+    weir.rpc('fsdev_mem_create', name='mem0')
+    sock = weir.add_device('d0', 'aio0')
+    with weirtest.holding_fe(sock):
+        seen = keys(weir.rpc('virtio_fs_device_get_stat')) | keys(weir.rpc('weir_get_workers'))
+    params = {row['name']: row['params'] for row in weir.rpc('weir_get_rpc_schema')}
+    for fsdev in weir.rpc('fsdev_get_fsdevs'):
+        known = params[f'fsdev_{fsdev["module_name"]}_create']
+        named = {name for key, row in known.items() for name in (key, *row.get('aliases', []))}
+        seen |= set(fsdev['module_specific']) - named
+    page = read(os.path.join(DOC, 'statistics.md'))
+    said = {word for name in re.findall(r'`([^`]+)`', page) for word in re.findall(r'\w+', name)}
+    assert seen - said - {'name', 'dev_name', 'queue'} == set()
 
 
 def anchors(page):
