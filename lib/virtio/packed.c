@@ -124,9 +124,10 @@ packed_walk_table(const struct weir_vq *vq, struct vq_walk *walk,
  * walked to its end all the same. flags are those that said that the first one is available.
  */
 static enum weir_vq_error
-packed_walk(const struct weir_vq *vq, struct vq_walk *walk, uint16_t flags, uint16_t *id)
+packed_walk(const struct weir_vq *vq, struct vq_walk *walk, uint16_t flags, uint16_t *id,
+		uint16_t *nb_slots)
 {
-	uint32_t room = vq->size - vq->nb_taken;
+	uint32_t nb_descs, room = vq->size - vq->nb_taken;
 	uint16_t place = vq->last_avail;
 	struct vring_packed_desc desc;
 	enum weir_vq_error error;
@@ -136,10 +137,10 @@ packed_walk(const struct weir_vq *vq, struct vq_walk *walk, uint16_t flags, uint
 		return WEIR_VQ_BAD_AVAIL;
 	packed_copy(&desc, packed_desc(vq, place));
 	desc.flags = flags;
-	for (walk->nb_descs = 1;; walk->nb_descs++) {
+	for (nb_descs = 1;; nb_descs++) {
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
 			/* 2.8.19: alone, not in a chain. */
-			if (walk->nb_descs > 1)
+			if (nb_descs > 1)
 				return WEIR_VQ_BAD_INDIRECT;
 			error = packed_walk_table(vq, walk, &desc);
 		} else {
@@ -149,12 +150,13 @@ packed_walk(const struct weir_vq *vq, struct vq_walk *walk, uint16_t flags, uint
 			return error;
 		if (!(desc.flags & VRING_DESC_F_NEXT))
 			break;
-		if (walk->nb_descs == room)
+		if (nb_descs == room)
 			return WEIR_VQ_LOOP;
 		place = place_forth(vq, place, 1);
 		packed_copy(&desc, packed_desc(vq, place));
 	}
 	*id = desc.id;
+	*nb_slots = nb_descs;
 	return desc.id < vq->size && vq->slots[desc.id] == 0 ? WEIR_VQ_OK : WEIR_VQ_BAD_ID;
 }
 
@@ -181,26 +183,26 @@ packed_look(const struct weir_vq *vq, unsigned int max)
 int WEIR_ON_WORKER
 packed_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint32_t max_segs)
 {
-	struct vq_walk walk = { .segs = segs, .max_segs = max_segs, .region = vq->region };
 	enum weir_vq_error error;
-	uint16_t flags, id = 0;
+	uint16_t flags, id = 0, nb_slots = 0;
+	struct vq_walk walk;
 
 	if (!packed_given(vq, vq->last_avail, &flags))
 		return 0;
-	error = packed_walk(vq, &walk, flags, &id);
+	vq_walk_begin(vq, &walk, segs, max_segs);
+	error = packed_walk(vq, &walk, flags, &id, &nb_slots);
+	if (likely(error == WEIR_VQ_OK))
+		error = vq_walk_end(&walk, segs, chain);
 	if (unlikely(error != WEIR_VQ_OK))
 		return vq_fail(vq, error);
 
 	vq->region = segs[0].region;
-	vq->slots[id] = walk.nb_descs;
-	vq->nb_taken += walk.nb_descs;
-	vq->last_avail = place_forth(vq, vq->last_avail, walk.nb_descs);
+	vq->slots[id] = nb_slots;
+	vq->nb_taken += nb_slots;
+	vq->last_avail = place_forth(vq, vq->last_avail, nb_slots);
 	vq->stats.chains++;
-	*chain = (struct weir_chain){ .head = id };
-	if (unlikely(walk.full))
-		return -ENOBUFS;
-	vq_fill_chain(chain, &walk);
-	return 1;
+	chain->head = id;
+	return likely(!walk.full) ? 1 : -ENOBUFS;
 }
 
 void WEIR_ON_WORKER

@@ -209,7 +209,7 @@ weir_vq_stop(struct weir_vq *vq, struct weir_vring_base *base)
 	vq->armed = false;
 }
 
-int
+int __rte_noinline
 vq_translate(const struct weir_vq *vq, uint64_t gpa, uint32_t len, struct weir_seg *segs,
 		uint32_t room)
 {
@@ -249,24 +249,28 @@ vq_copy_desc(struct vring_desc *desc, const uint8_t *from)
 static inline enum weir_vq_error
 vq_walk_chain(const struct weir_vq *vq, uint16_t head, struct vq_walk *walk)
 {
-	uint32_t idx = head, nb = vq->size, left = nb;
+	const uint32_t most = RTE_MIN(vq->size, (uint32_t)WEIR_VQ_MAX_CHAIN);
+	uint32_t idx = head, nb = vq->size, left = most;
 	const uint8_t *table = vq->desc;
 	enum weir_vq_error error;
 	struct vring_desc desc;
+	bool indirect = false;
 
 	for (;;) {
-		if (unlikely(left-- == 0 || walk->nb_descs++ == WEIR_VQ_MAX_CHAIN))
+		if (unlikely(left-- == 0))
 			return WEIR_VQ_LOOP;
 		vq_copy_desc(&desc, table + idx * sizeof(desc));
 
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
-			if (table != vq->desc)
+			/* The ring's own table may be the one that it leads to. */
+			if (indirect)
 				return WEIR_VQ_BAD_INDIRECT;
+			indirect = true;
 			error = vq_indirect_table(
 					vq, walk, desc.addr, desc.len, desc.flags, &table, &nb);
 			if (error != WEIR_VQ_OK)
 				return error;
-			left = nb;
+			left = RTE_MIN(nb, WEIR_VQ_MAX_CHAIN - (most - left));
 			idx = 0;
 			continue;
 		}
@@ -338,8 +342,8 @@ weir_vq_look(struct weir_vq *vq, unsigned int max)
 static int WEIR_ON_WORKER
 vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint32_t max_segs)
 {
-	struct vq_walk walk = { .segs = segs, .max_segs = max_segs, .region = vq->region };
 	enum weir_vq_error error;
+	struct vq_walk walk;
 	uint16_t head;
 
 	if (vq->avail_seen == vq->last_avail) {
@@ -352,18 +356,18 @@ vq_pop(struct weir_vq *vq, struct weir_chain *chain, struct weir_seg *segs, uint
 	head = vq_head(vq, vq->last_avail);
 	if (unlikely(head >= vq->size))
 		return vq_fail(vq, WEIR_VQ_BAD_HEAD);
+	vq_walk_begin(vq, &walk, segs, max_segs);
 	error = vq_walk_chain(vq, head, &walk);
+	if (likely(error == WEIR_VQ_OK))
+		error = vq_walk_end(&walk, segs, chain);
 	if (unlikely(error != WEIR_VQ_OK))
 		return vq_fail(vq, error);
 
 	vq->region = segs[0].region;
 	vq->last_avail++;
 	vq->stats.chains++;
-	*chain = (struct weir_chain){ .head = head };
-	if (unlikely(walk.full))
-		return -ENOBUFS;
-	vq_fill_chain(chain, &walk);
-	return 1;
+	chain->head = head;
+	return likely(!walk.full) ? 1 : -ENOBUFS;
 }
 
 int WEIR_ON_WORKER

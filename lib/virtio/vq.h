@@ -23,15 +23,17 @@
 
 /* What a walk collects; the limits are the caller's. Not seen by anybody else, it is in registers. */
 struct vq_walk {
-	struct weir_seg *segs;
-	uint32_t max_segs;
-	uint32_t nb_segs;
-	uint32_t nb_in; /* of them, readable ones */
-	uint32_t nb_descs;
+	struct weir_seg *segs; /* the next to fill */
+	struct weir_seg *end;
 	uint64_t bytes;
-	uint32_t in_bytes;
-	uint16_t region; /* where to look first: that of the buffer before */
-	bool full; /* there were more segments than max_segs */
+	/* Where to look first: the region of the buffer before. */
+	uint64_t gpa;
+	uint64_t size;
+	uint16_t region;
+	bool full; /* there were more segments than there is room for */
+	/* Of the first writable buffer, or NULL: its segment, and the bytes before it. */
+	struct weir_seg *out;
+	uint64_t in_bytes;
 };
 
 static inline bool
@@ -58,49 +60,84 @@ vq_fail(struct weir_vq *vq, enum weir_vq_error error)
 int vq_translate(const struct weir_vq *vq, uint64_t gpa, uint32_t len, struct weir_seg *segs,
 		uint32_t room);
 
+static inline void
+vq_look_first(const struct weir_vq *vq, struct vq_walk *walk, uint16_t region)
+{
+	walk->gpa = vq->map->regions[region].gpa;
+	walk->size = vq->map->regions[region].size;
+	walk->region = region;
+}
+
+static inline void
+vq_walk_begin(const struct weir_vq *vq, struct vq_walk *walk, struct weir_seg *segs,
+		uint32_t max_segs)
+{
+	*walk = (struct vq_walk){ .segs = segs, .end = segs + max_segs };
+	vq_look_first(vq, walk, vq->region);
+}
+
+/* weir_memmap_in_region() of the region to look in first. */
+static inline bool
+vq_is_there(const struct vq_walk *walk, uint64_t gpa, uint32_t len)
+{
+	return len <= walk->size && gpa - walk->gpa <= walk->size - len;
+}
+
 static inline enum weir_vq_error
 vq_add_buffer(const struct weir_vq *vq, struct vq_walk *walk, uint64_t gpa, uint32_t len,
 		uint16_t flags)
 {
-	bool writable = flags & VRING_DESC_F_WRITE;
-	uint32_t room = walk->max_segs - walk->nb_segs;
-	int nb = 1;
+	struct weir_seg *seg = walk->segs;
+	uint32_t room;
+	int nb;
 
-	/* A chain holds at most 2^32 - 1 bytes (2.7.4.2 allows one more), so that its sums fit. */
-	walk->bytes += len;
-	if (unlikely(len == 0 || walk->bytes > UINT32_MAX))
+	if (!(flags & VRING_DESC_F_WRITE)) {
+		if (unlikely(walk->out != NULL))
+			return WEIR_VQ_BAD_ORDER;
+	} else if (walk->out == NULL) {
+		walk->out = seg;
+		walk->in_bytes = walk->bytes;
+	}
+	if (unlikely(len == 0))
 		return WEIR_VQ_BAD_LENGTH;
-	if (unlikely(!writable && walk->nb_segs > walk->nb_in))
-		return WEIR_VQ_BAD_ORDER;
+	walk->bytes += len;
 
-	if (unlikely(room == 0 ||
-			    !weir_memmap_in_region(vq->map, walk->region, gpa, len,
-					    &walk->segs[walk->nb_segs]))) {
-		nb = vq_translate(vq, gpa, len, &walk->segs[walk->nb_segs], room);
-		if (nb < 0)
-			return WEIR_VQ_BAD_ADDRESS;
-		walk->full = (uint32_t)nb > room;
-		if (walk->full)
-			nb = (int)room;
-		else
-			walk->region = walk->segs[walk->nb_segs].region;
+	if (likely(vq_is_there(walk, gpa, len) && seg < walk->end)) {
+		/* One by one: all of it at once would be cleared first. */
+		seg->off = gpa - walk->gpa;
+		seg->len = len;
+		seg->region = walk->region;
+		walk->segs++;
+		return WEIR_VQ_OK;
 	}
-	walk->nb_segs += nb;
-	if (!writable) {
-		walk->nb_in = walk->nb_segs;
-		walk->in_bytes += len;
-	}
+	room = walk->end - seg;
+	nb = vq_translate(vq, gpa, len, seg, room);
+	if (nb < 0)
+		return WEIR_VQ_BAD_ADDRESS;
+	walk->full = (uint32_t)nb > room;
+	walk->segs += RTE_MIN((uint32_t)nb, room);
+	if (!walk->full)
+		vq_look_first(vq, walk, seg->region);
 	return WEIR_VQ_OK;
 }
 
-/* What a good walk has found, but for the head. */
-static inline void
-vq_fill_chain(struct weir_chain *chain, const struct vq_walk *walk)
+/* What a good walk has found from segs on, but for the head; nothing where that is not all. */
+static inline enum weir_vq_error
+vq_walk_end(const struct vq_walk *walk, const struct weir_seg *segs, struct weir_chain *chain)
 {
-	chain->nb_in = walk->nb_in;
-	chain->nb_out = walk->nb_segs - walk->nb_in;
-	chain->in_bytes = walk->in_bytes;
-	chain->out_bytes = (uint32_t)walk->bytes - walk->in_bytes;
+	const struct weir_seg *out = walk->out == NULL ? walk->segs : walk->out;
+	uint64_t in_bytes = walk->out == NULL ? walk->bytes : walk->in_bytes;
+
+	/* A chain holds at most 2^32 - 1 bytes (2.7.4.2 allows one more), so that its sums fit. */
+	if (unlikely(walk->bytes > UINT32_MAX))
+		return WEIR_VQ_BAD_LENGTH;
+	chain->nb_in = out - segs;
+	chain->nb_out = walk->segs - out;
+	chain->in_bytes = (uint32_t)in_bytes;
+	chain->out_bytes = (uint32_t)(walk->bytes - in_bytes);
+	if (unlikely(walk->full))
+		*chain = (struct weir_chain){ .head = 0 };
+	return WEIR_VQ_OK;
 }
 
 /*
@@ -117,12 +154,15 @@ vq_indirect_table(const struct weir_vq *vq, const struct vq_walk *walk, uint64_t
 		return WEIR_VQ_BAD_INDIRECT;
 	if (len == 0 || len % sizeof(struct vring_desc) != 0)
 		return WEIR_VQ_BAD_LENGTH;
-	if (unlikely(!weir_memmap_in_region(vq->map, walk->region, gpa, len, &seg)) &&
-			(weir_memmap_translate(vq->map, gpa, len, &seg) < 0 || seg.len != len))
-		return WEIR_VQ_BAD_ADDRESS;
 
-	*table = weir_memmap_addr(vq->map, &seg);
 	*nb = len / sizeof(struct vring_desc);
+	if (likely(vq_is_there(walk, gpa, len))) {
+		*table = vq->map->regions[walk->region].addr + (gpa - walk->gpa);
+		return WEIR_VQ_OK;
+	}
+	if (weir_memmap_translate(vq->map, gpa, len, &seg) < 0 || seg.len != len)
+		return WEIR_VQ_BAD_ADDRESS;
+	*table = weir_memmap_addr(vq->map, &seg);
 	return WEIR_VQ_OK;
 }
 

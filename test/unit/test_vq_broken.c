@@ -230,6 +230,12 @@ vq_bad_indirect_breaks_it(void **state)
 	guest_ring_put(&table[0], GUEST_TABLE_GPA + 16, 16, I, 0);
 	guest_ring_offer(&ring, 0);
 	split_pop_fails(WEIR_VQ_BAD_INDIRECT);
+
+	/* Nested in itself. */
+	split_start(16, INDIRECT, 0);
+	guest_ring_put(&ring.desc[0], GUEST_DESC_GPA, 16, I, 0);
+	guest_ring_offer(&ring, 0);
+	split_pop_fails(WEIR_VQ_BAD_INDIRECT);
 }
 
 static void WEIR_ON_WORKER
