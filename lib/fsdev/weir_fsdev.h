@@ -351,7 +351,12 @@ struct weir_fsdev_limits {
 	uint32_t max_readahead; /**< bytes */
 	bool parallel_dirops;
 	bool atomic_o_trunc; /**< OPEN with O_TRUNC truncates itself */
-	bool export_support; /**< LOOKUP of "." and ".." works on any directory */
+	/**
+	 * LOOKUP of "." works on any node, and of ".." on any directory that is not known to have
+	 * none (-ESTALE). A guest may so come back to nodes that it has forgotten, of which the last
+	 * ones are kept: a node must not hold on to anything dear, such as space of a removed file.
+	 */
+	bool export_support;
 	bool handle_killpriv; /**< set-id bits fall by themselves with what a caller writes or cuts */
 	bool handle_killpriv_v2; /**< they fall where WEIR_FSREQ_KILLPRIV says so, and only there */
 	bool posix_acl; /**< ACLs are kept, and new files inherit them; umask is the driver's */

@@ -549,9 +549,19 @@ fuse_take_args(struct weir_fuse_req *req, struct weir_iov *in, size_t left, size
 	return RTE_MIN(rc, 0);
 }
 
+/* LOOKUP of ".": the guest knows the node by its number, perhaps from a time before it forgot it. */
+static int WEIR_ON_WORKER
+fuse_use_itself(struct weir_fuse_req *req)
+{
+	req->io.node = fuse_node_get_idle(req->sess, req->nodeid);
+	return req->io.node != NULL ? 0 : -ESTALE;
+}
+
 int WEIR_ON_WORKER
 fuse_use_node(struct weir_fuse_req *req)
 {
+	if ((req->op->flags & FUSE_OP_DOTS) != 0 && strcmp(req->io.name, ".") == 0)
+		return fuse_use_itself(req);
 	req->io.node = fuse_node_get(req->sess, req->nodeid);
 	if (req->io.node == NULL)
 		return -ESTALE;

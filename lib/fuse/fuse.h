@@ -101,6 +101,14 @@ struct fuse_closer {
 };
 
 #define FUSE_NB_CLOSERS 16
+/* Nodes that a guest has forgotten and may come back to: ids, with a reference each; 0: none. */
+#define FUSE_IDLE_BUCKETS 128
+#define FUSE_IDLE_WAYS    7
+
+struct fuse_idle {
+	_Atomic uint64_t id[FUSE_IDLE_WAYS];
+	_Atomic uint64_t next; /* which of them was there longest, modulo their number */
+} __rte_cache_aligned;
 
 struct weir_fuse_session {
 	/* Set at create, read by all. */
@@ -112,7 +120,7 @@ struct weir_fuse_session {
 	uint32_t max_write;
 	uint32_t max_io; /* bytes of a READ or READDIR */
 	uint32_t max_nodes; /* entries of the ledger */
-	bool dots; /* LOOKUP of "." and ".." works */
+	bool dots; /* LOOKUP of "." and ".." works, also on what was forgotten */
 	bool close_to_open; /* the guest asks for names of files each time */
 	uint16_t refused; /* FUSE_OP_ flags: such operations are answered -EROFS */
 	uint32_t open_mask; /* open flags that the file system is told of */
@@ -136,6 +144,7 @@ struct weir_fuse_session {
 
 	/* Written by all workers. */
 	_Atomic uint64_t nb_nodes __rte_cache_aligned;
+	struct fuse_idle idle[FUSE_IDLE_BUCKETS];
 	_Atomic uint32_t nb_waiters; /* requests that may wait for a lock */
 	_Atomic uint32_t max_waiters;
 	_Atomic(struct weir_fuse_req *) waiting; /* for the end of a reset */
@@ -313,6 +322,9 @@ int WEIR_ON_CONTROL fuse_ledger_create(struct weir_fuse_session *sess);
 void WEIR_ON_CONTROL fuse_ledger_destroy(struct weir_fuse_session *sess);
 /* The node of a nodeid that the guest knows, with a reference; NULL: none, counted. */
 struct weir_node *WEIR_ON_WORKER fuse_node_get(struct weir_fuse_session *sess, uint64_t nodeid);
+/* The same of one that it knows or has forgotten not long ago. */
+struct weir_node *WEIR_ON_WORKER fuse_node_get_idle(
+		struct weir_fuse_session *sess, uint64_t nodeid);
 void fuse_node_put(struct weir_fuse_session *sess, struct weir_node *node);
 /* The guest gets to know node: takes over one reference and returns the nodeid. */
 uint64_t WEIR_ON_WORKER fuse_node_learn(struct weir_fuse_session *sess, struct weir_node *node);
@@ -320,6 +332,8 @@ void WEIR_ON_WORKER fuse_node_forget(
 		struct weir_fuse_session *sess, uint64_t nodeid, uint64_t nlookup);
 /* Drops a slice of the ledger from ledger_pos on. Returns false at its end. */
 bool WEIR_ON_CONTROL fuse_ledger_drop_slice(struct weir_fuse_session *sess);
+/* Drops what was forgotten. */
+void WEIR_ON_CONTROL fuse_idle_drop(struct weir_fuse_session *sess);
 
 /* files.c */
 /* Gives req a new record, for io.node called id (0: not known yet). -EAGAIN, -ENFILE. */

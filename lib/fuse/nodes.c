@@ -16,6 +16,12 @@
  * which whoever counts up writes first, stays what it is.
  */
 
+/*
+ * What a guest has forgotten it may ask for again by the number alone: open_by_handle_at(2), and
+ * servers in the guest, look up "." on it. So of the nodes that it forgets the last ones are kept
+ * where file systems allow it: in buckets, each of which a new one leaves to the next.
+ */
+
 #define LEDGER_OFFSET 4096
 /* Entries that control drops before it looks at its other events. */
 #define LEDGER_SLICE (4096 * sizeof(struct fuse_lookups))
@@ -71,6 +77,12 @@ fuse_lookups(struct weir_fuse_session *sess, uint64_t id)
 	return &sess->ledger[weir_table_index(id)];
 }
 
+static bool
+fuse_node_is_known(struct weir_fuse_session *sess, uint64_t nodeid)
+{
+	return atomic_load_explicit(&fuse_lookups(sess, nodeid)->count, memory_order_relaxed) > 0;
+}
+
 struct weir_node *WEIR_ON_WORKER
 fuse_node_get(struct weir_fuse_session *sess, uint64_t nodeid)
 {
@@ -81,13 +93,84 @@ fuse_node_get(struct weir_fuse_session *sess, uint64_t nodeid)
 	node = weir_node_get(sess->dev, nodeid);
 	if (node != NULL) {
 		/* Another guest's node is none of this one's. */
-		if (atomic_load_explicit(&fuse_lookups(sess, nodeid)->count, memory_order_relaxed) >
-				0)
+		if (fuse_node_is_known(sess, nodeid))
 			return node;
 		weir_node_put(sess->dev, node);
 	}
 	fuse_stats_fault(sess, FUSE_FAULT_NODE);
 	return NULL;
+}
+
+static struct fuse_idle *
+idle_bucket(struct weir_fuse_session *sess, uint64_t nodeid)
+{
+	/* Indexes come in strides. */
+	uint32_t hash = weir_table_index(nodeid) * UINT32_C(0x9e3779b9);
+
+	return &sess->idle[(hash >> 16) % FUSE_IDLE_BUCKETS];
+}
+
+static bool
+idle_has(const struct fuse_idle *idle, uint64_t nodeid)
+{
+	for (unsigned int i = 0; i < FUSE_IDLE_WAYS; i++)
+		if (atomic_load_explicit(&idle->id[i], memory_order_relaxed) == nodeid)
+			return true;
+	return false;
+}
+
+struct weir_node *WEIR_ON_WORKER
+fuse_node_get_idle(struct weir_fuse_session *sess, uint64_t nodeid)
+{
+	struct weir_node *node;
+
+	if (nodeid == FUSE_NODEID_ROOT)
+		return sess->root;
+	node = weir_node_get(sess->dev, nodeid);
+	if (node == NULL)
+		return NULL;
+	/* Its place may go to another node now, but this one has a reference of ours. */
+	if (fuse_node_is_known(sess, nodeid) || idle_has(idle_bucket(sess, nodeid), nodeid))
+		return node;
+	weir_node_put(sess->dev, node);
+	return NULL;
+}
+
+/* Puts id, or 0, into a place; what was there loses the reference of the place. */
+static void
+idle_put(struct weir_fuse_session *sess, _Atomic uint64_t *place, uint64_t id)
+{
+	struct weir_node *node;
+
+	id = atomic_exchange_explicit(place, id, memory_order_acq_rel);
+	if (id == 0)
+		return;
+	node = weir_node_get(sess->dev, id);
+	RTE_ASSERT(node != NULL);
+	weir_node_put(sess->dev, node);
+	weir_node_put(sess->dev, node);
+}
+
+/* Takes over a reference. */
+static void WEIR_ON_WORKER
+idle_add(struct weir_fuse_session *sess, struct weir_node *node, uint64_t nodeid)
+{
+	struct fuse_idle *idle = idle_bucket(sess, nodeid);
+	uint64_t i;
+
+	if (idle_has(idle, nodeid)) {
+		weir_node_put(sess->dev, node);
+		return;
+	}
+	i = atomic_fetch_add_explicit(&idle->next, 1, memory_order_relaxed);
+	idle_put(sess, &idle->id[i % FUSE_IDLE_WAYS], nodeid);
+}
+
+void WEIR_ON_CONTROL
+fuse_idle_drop(struct weir_fuse_session *sess)
+{
+	for (unsigned int i = 0; i < FUSE_IDLE_BUCKETS * FUSE_IDLE_WAYS; i++)
+		idle_put(sess, &sess->idle[i / FUSE_IDLE_WAYS].id[i % FUSE_IDLE_WAYS], 0);
 }
 
 uint64_t WEIR_ON_WORKER
@@ -109,11 +192,15 @@ fuse_node_learn(struct weir_fuse_session *sess, struct weir_node *node)
 	return id;
 }
 
-static void
-fuse_node_unlearn(struct weir_fuse_session *sess, struct weir_node *node)
+/* Takes over the ledger's reference. */
+static void WEIR_ON_WORKER
+fuse_node_unlearn(struct weir_fuse_session *sess, struct weir_node *node, uint64_t nodeid)
 {
 	atomic_fetch_sub_explicit(&sess->nb_nodes, 1, memory_order_relaxed);
-	weir_node_put(sess->dev, node);
+	if (sess->dots)
+		idle_add(sess, node, nodeid);
+	else
+		weir_node_put(sess->dev, node);
 }
 
 void WEIR_ON_WORKER
@@ -139,7 +226,7 @@ fuse_node_forget(struct weir_fuse_session *sess, uint64_t nodeid, uint64_t nlook
 	if (n < nlookup)
 		fuse_stats_fault(sess, FUSE_FAULT_FORGET);
 	if (n > 0 && n == count)
-		fuse_node_unlearn(sess, node);
+		fuse_node_unlearn(sess, node, nodeid);
 	weir_node_put(sess->dev, node);
 }
 
@@ -152,7 +239,8 @@ fuse_lookups_drop(struct weir_fuse_session *sess, struct fuse_lookups *known)
 		return;
 	node = weir_node_get(sess->dev, atomic_load_explicit(&known->id, memory_order_relaxed));
 	RTE_ASSERT(node != NULL);
-	fuse_node_unlearn(sess, node);
+	atomic_fetch_sub_explicit(&sess->nb_nodes, 1, memory_order_relaxed);
+	weir_node_put(sess->dev, node);
 	weir_node_put(sess->dev, node);
 }
 

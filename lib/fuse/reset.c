@@ -48,10 +48,12 @@ reset_walk(struct weir_post *post)
 	struct weir_fuse_session *sess = container_of(post, struct weir_fuse_session, walk_post);
 
 	weir_role_assume_control();
-	if (fuse_ledger_drop_slice(sess))
+	if (fuse_ledger_drop_slice(sess)) {
 		weir_loop_post(&sess->walk_post);
-	else
-		reset_finish(sess);
+		return;
+	}
+	fuse_idle_drop(sess);
+	reset_finish(sess);
 }
 
 /*

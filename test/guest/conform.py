@@ -54,8 +54,6 @@ OPTIONS = {'aio, ext4': {'attr_valid_ms': 1000, 'entry_valid_ms': 1000, 'close_t
 GUESTS = (('aio, ext4', 'aio, tmpfs', 'mem', 'tmpfs'), ('virtiofsd, ext4', 'nfs', 'Linux NFS'))
 # What weir must not fail unless the other fails it.
 PEERS = {'aio, ext4': 'virtiofsd, ext4', 'nfs': 'Linux NFS'}
-# How the reason of a row begins that is an exception to this.
-EXCEPTION = 'Exception:'
 
 WORDS = {'ok': '-', 'FAIL': 'fails', 'skip': 'skips'}
 # In the table by hand, and kept: what is one time so, and another time so. It is not counted.

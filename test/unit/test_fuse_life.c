@@ -66,6 +66,71 @@ forget_of_more_than_was_looked_up_is_counted(void **state)
 	assert_int_equal(known_nodes(), 1);
 }
 
+static int
+lookup_itself(uint64_t nodeid)
+{
+	return guest_call_names(FUSE_LOOKUP, nodeid, NULL, 0, ".", NULL, NULL, 0);
+}
+
+/* As open_by_handle_at() has it. */
+static void
+forgotten_node_is_found_by_its_number(void **state)
+{
+	uint64_t file = guest_lookup(1, "file");
+
+	for (unsigned int i = 0; i < 3; i++) {
+		guest_forget(file, 1);
+		assert_int_equal(known_nodes(), 0);
+		/* For nothing else. */
+		assert_int_equal(getattr(file), -ESTALE);
+		assert_int_equal(guest_lookup(file, "."), file);
+		assert_int_equal(known_nodes(), 1);
+		assert_int_equal(getattr(file), sizeof(struct fuse_attr_out));
+	}
+	assert_int_equal(guest_lookup(file, "."), file);
+	guest_forget(file, 2);
+	assert_int_equal(known_nodes(), 0);
+	assert_int_equal(guest_nodes(), 2);
+	assert_int_equal(lookup_itself(4711), -ESTALE);
+}
+
+static void
+forgotten_nodes_are_kept_up_to_a_number_and_the_last_ones(void **state)
+{
+	static uint64_t files[2 * FUSE_IDLE_BUCKETS * FUSE_IDLE_WAYS];
+	char name[16];
+
+	for (unsigned int i = 0; i < RTE_DIM(files); i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		files[i] = guest_lookup(1, name);
+	}
+	assert_int_equal(guest_nodes(), RTE_DIM(files) + 1);
+	for (unsigned int i = 0; i < RTE_DIM(files); i++)
+		guest_forget(files[i], 1);
+	/* They are spread well over the buckets. */
+	assert_in_range(guest_nodes(), RTE_DIM(files) / 3, RTE_DIM(files) / 2 + 1);
+	assert_int_equal(lookup_itself(files[0]), -ESTALE);
+	assert_int_equal(guest_lookup(files[RTE_DIM(files) - 1], "."), files[RTE_DIM(files) - 1]);
+}
+
+static void
+forgotten_nodes_go_with_their_guest(void **state)
+{
+	uint64_t file = guest_lookup(1, "file");
+	struct fuse_init_out out;
+
+	guest_forget(file, 1);
+	assert_int_equal(guest_nodes(), 2);
+	guest_reset();
+	assert_int_equal(guest_nodes(), 1);
+	assert_int_equal(guest_init(39, ~UINT64_C(0), &out), sizeof(out));
+	assert_int_equal(lookup_itself(file), -ESTALE);
+	/* Where they might cost more than memory none are kept. */
+	guest_sess->dots = false;
+	guest_forget(guest_lookup(1, "file"), 1);
+	assert_int_equal(guest_nodes(), 1);
+}
+
 static void
 root_cannot_be_forgotten(void **state)
 {
@@ -125,6 +190,7 @@ node_of_another_guest_is_stale(void **state)
 	weir_role_assume_control();
 	assert_int_equal(guest_setup(NULL), 0);
 	assert_int_equal(getattr(file), -ESTALE);
+	assert_int_equal(lookup_itself(file), -ESTALE);
 	assert_int_equal(guest_call(FUSE_SETATTR, file, &in, sizeof(in), NULL, 0), -ESTALE);
 	assert_int_equal(guest_call_names(FUSE_RENAME, 1, &rename, sizeof(rename), "a", "b", NULL,
 					 0),
@@ -224,6 +290,7 @@ file_in_use_keeps_its_node(void **state)
 	const struct fuse_read_in in = { .fh = guest_open(file, O_RDWR), .size = 100 };
 	struct guest_req *r = calloc(1, sizeof(*r));
 
+	guest_sess->dots = false;
 	assert_int_equal(read_file(file, in.fh), 100);
 	start_held(r, 1, FUSE_READ, file, &in, sizeof(in));
 	guest_forget(file, 1);
@@ -547,6 +614,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(node_lives_for_as_many_forgets_as_lookups),
 		TEST(forget_of_more_than_was_looked_up_is_counted),
+		TEST(forgotten_node_is_found_by_its_number),
+		TEST(forgotten_nodes_are_kept_up_to_a_number_and_the_last_ones),
+		TEST(forgotten_nodes_go_with_their_guest),
 		TEST(root_cannot_be_forgotten),
 		TEST(batch_forget_is_many_forgets),
 		TEST(node_of_another_guest_is_stale),

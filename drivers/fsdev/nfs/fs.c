@@ -298,6 +298,7 @@ nfs_fs_create(struct weir_fsdev *dev, const void *args)
 		.max_write = params->max_write,
 		.max_readahead = params->max_readahead,
 		.parallel_dirops = true,
+		.export_support = true,
 		.atomic_o_trunc = true,
 		/*
 		 * The server drops set-id bits when it sees who writes. The guest would do so by a

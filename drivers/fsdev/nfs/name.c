@@ -197,9 +197,18 @@ int WEIR_ON_WORKER
 nfs_op_lookup(struct weir_channel *chan, struct weir_fsreq *req)
 {
 	struct nfs_ctx *ctx = nfs_begin(req);
-	int rc = nfs_name_check(chan, req->name);
+	int rc;
 
 	ctx->found = (struct nfs_found){ 0 };
+	if (strcmp(req->name, ".") == 0) {
+		ctx->found.obj.has_fh = true;
+		ctx->found.obj.fh = nfs_node_of(req->node)->fh;
+		return nfs_found_go(req);
+	}
+	/* A directory may have been moved out of the export, where the way up leads anywhere. */
+	if (strcmp(req->name, "..") == 0)
+		return -ESTALE;
+	rc = nfs_name_check(chan, req->name);
 	return rc < 0 ? rc : nfs_call(req, &lookup_step);
 }
 
