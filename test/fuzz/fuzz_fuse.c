@@ -262,7 +262,7 @@ finish(void)
 	nb_learned = 0;
 	/* A reset takes its time: not for a guest that did nothing. */
 	if (weir_fuse_session_is_mounted(guest_sess) && atomic_load(&guest_sess->nb_nodes) == 0 &&
-			weir_table_used(guest_sess->files) == 0)
+			weir_table_used(guest_sess->files) == 0 && guest_nodes() == 1)
 		return;
 	guest_reset();
 	CHECK(fake.open == 0);
