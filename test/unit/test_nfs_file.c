@@ -286,6 +286,29 @@ directory_that_became_setgid_unseen_was_not_judged(void **state)
 	rmdir(nfs_host("setgid"));
 }
 
+/* By its owner, who is in the file's group: the guest has asked for it. */
+static void
+setgid_bit_that_a_server_has_dropped_is_asked_for_again(void **state)
+{
+	const struct weir_attr set = { .mode = S_IFREG | 02755 };
+	struct weir_entry entry;
+	struct weir_attr attr;
+
+	nfs_host_write("program", "1", 1);
+	assert_int_equal(chown(nfs_host("program"), 1000, 3001), 0);
+	entry = nfs_look("program");
+	nfsc.cred = (struct weir_cred){ .uid = 1000, .gid = 1000, .pid = 1, .mapped = true };
+	assert_int_equal(fsc_setattr(&nfsc, entry.node, WEIR_SET_MODE, &set, &attr), 0);
+	assert_int_equal(attr.mode, S_IFREG | 0755);
+	nfsc.cred.mapped = false;
+	assert_int_equal(fsc_setattr(&nfsc, entry.node, WEIR_SET_MODE, &set, &attr), 0);
+	assert_int_equal(attr.mode, S_IFREG | 02755);
+	assert_int_equal(nfs_host_stat("program").st_mode, S_IFREG | 02755);
+	nfsc.cred = (struct weir_cred){ .pid = 1 };
+	fsc_put(&nfsc, entry.node);
+	unlink(nfs_host("program"));
+}
+
 static void
 squashed_callers_are_somebody_else(void **state)
 {
@@ -417,6 +440,7 @@ run(void)
 		TEST(group_of_a_directory_goes_with_the_caller),
 		TEST(programs_for_a_setgid_directorys_group_are_as_the_guest_has_judged),
 		TEST(directory_that_became_setgid_unseen_was_not_judged),
+		TEST(setgid_bit_that_a_server_has_dropped_is_asked_for_again),
 		TEST(squashed_callers_are_somebody_else),
 		TEST(set_id_bits_fall_at_the_server_when_another_writes),
 		TEST(requests_larger_than_rsize_and_wsize_are_split),
