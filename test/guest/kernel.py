@@ -11,6 +11,7 @@ can load later (lib/modules), and the programs of Debian's NFS server (sbin), wh
 would start one on this machine.
 """
 
+import argparse
 import contextlib
 import fcntl
 import glob
@@ -181,11 +182,16 @@ def prepare_alone(meta):
 
 
 def main():
-    missing = [meta for meta in sys.argv[1:] or (STOCK, MULTI_QUEUE) if prepare(meta) is None]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     epilog='exit status: 0, or 1 if apt offers no such package')
+    parser.add_argument('packages', nargs='*', metavar='PACKAGE', default=(STOCK, MULTI_QUEUE),
+                        help='meta packages of kernels; default: %(default)s')
+    packages = parser.parse_args().packages
+    missing = [meta for meta in packages if prepare(meta) is None]
     for meta in missing:
         print(f'kernel.py: apt offers no {meta}', file=sys.stderr)
-    # Only the stock kernel is needed; tests of another one are skipped where apt does not have it.
-    return 1 if STOCK in missing else 0
+    # Tests of the other one are skipped where apt does not have it.
+    return 1 if set(missing) - {MULTI_QUEUE} else 0
 
 
 if __name__ == '__main__':
