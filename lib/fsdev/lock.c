@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -55,6 +56,7 @@ struct weir_locks {
 	_Atomic bool stop;
 	_Atomic uint32_t refs; /* the service's, and its creator's */
 	sem_t ready;
+	pthread_mutex_t answering; /* the service is about to wake a worker */
 
 	/* The service's. */
 	_Atomic uint32_t nb_waiting; /* read by anybody */
@@ -73,12 +75,15 @@ lock_came_back(struct weir_msg *msg)
 	lr->done(weir_fsreq_of(lr), lr->res);
 }
 
+/* The answer may be taken, and be the last one of the file system, before its worker is woken for it. */
 static void
-lock_answer(struct weir_lock_req *lr, int res)
+lock_answer(struct weir_locks *locks, struct weir_lock_req *lr, int res)
 {
 	lr->res = res;
 	lr->msg.fn = lock_came_back;
+	pthread_mutex_lock(&locks->answering);
 	weir_worker_send(weir_channel_worker(weir_fsreq_of(lr)->chan), &lr->msg);
+	pthread_mutex_unlock(&locks->answering);
 }
 
 static struct lock_waits *
@@ -93,7 +98,7 @@ lock_unpark(struct weir_locks *locks, struct weir_lock_req *lr, int res)
 	TAILQ_REMOVE(&locks->waiters, lr, waiting);
 	LIST_REMOVE(lr, of_owner);
 	atomic_fetch_sub(&locks->nb_waiting, 1);
-	lock_answer(lr, res);
+	lock_answer(locks, lr, res);
 }
 
 static int
@@ -202,11 +207,11 @@ lock_park(struct weir_locks *locks, struct weir_lock_req *lr, int res)
 
 	/* Who interrupts it after this look sets locks->scan after it, too. */
 	if (atomic_load(&req->interrupted)) {
-		lock_answer(lr, -EAGAIN);
+		lock_answer(locks, lr, -EAGAIN);
 		return;
 	}
 	if (res == -EAGAIN && lock_is_circle(locks, req)) {
-		lock_answer(lr, -EDEADLK);
+		lock_answer(locks, lr, -EDEADLK);
 		return;
 	}
 	lr->seen = 0;
@@ -252,7 +257,7 @@ lock_set(struct weir_locks *locks, struct weir_lock_req *lr)
 	if (wait && (rc == -EAGAIN || rc == -EBUSY))
 		lock_park(locks, lr, rc);
 	else
-		lock_answer(lr, rc == -EBUSY ? -EAGAIN : rc);
+		lock_answer(locks, lr, rc == -EBUSY ? -EAGAIN : rc);
 	if (freed)
 		lock_serve(locks, node);
 }
@@ -310,7 +315,7 @@ lock_take(struct weir_locks *locks, struct weir_lock_req *lr)
 	default:
 		freed = lock_table_end_file(&locks->table, node, req->file);
 	}
-	lock_answer(lr, rc);
+	lock_answer(locks, lr, rc);
 	if (freed)
 		lock_serve(locks, node);
 }
@@ -403,6 +408,7 @@ locks_unref(struct weir_locks *locks)
 	if (atomic_fetch_sub(&locks->refs, 1) > 1)
 		return;
 	lock_table_fini(&locks->table);
+	pthread_mutex_destroy(&locks->answering);
 	sem_destroy(&locks->ready);
 	free(locks);
 }
@@ -445,6 +451,7 @@ weir_locks_create(const struct weir_locks_cfg *cfg, struct weir_locks **out)
 	TAILQ_INIT(&locks->waiters);
 	atomic_init(&locks->refs, 1);
 	sem_init(&locks->ready, 0, 0);
+	pthread_mutex_init(&locks->answering, NULL);
 	snprintf(name, sizeof(name), "lock-%s", cfg->name);
 	rc = weir_helpers_create(name, 1, &locks->helpers);
 	if (rc < 0) {
@@ -480,6 +487,9 @@ weir_locks_destroy(struct weir_locks *locks)
 		locks_unref(locks);
 	atomic_store(&locks->stop, true);
 	sem_post(&locks->ready);
+	/* All is answered, and from here on the service has done with the workers, which may end. */
+	pthread_mutex_lock(&locks->answering);
+	pthread_mutex_unlock(&locks->answering);
 	locks_unref(locks);
 }
 
