@@ -27,8 +27,9 @@
 #include "../../drivers/fsdev/aio/aio.h"
 #include "aio_folder.h"
 
-#define NB_FILES 200 /* many times the places for descriptors */
-#define MAX_FDS  64
+#define NB_FILES  200 /* many times the places for descriptors */
+#define MAX_FDS   64
+#define NB_MOUNTS 16
 
 static char base[] = "/dev/shm/test_aio_known.XXXXXX"; /* a mount that nobody else mounts in */
 
@@ -296,6 +297,37 @@ known_name_becomes_a_mount_and_is_another_node(void **state)
 	unlink(host("file"));
 }
 
+/* Devices and mounts have numbers in a row, and what is mounted has the same inode number. */
+static void
+known_mounts_are_all_different_nodes(void **state)
+{
+	struct weir_entry entries[NB_MOUNTS];
+	struct stat first, st;
+	unsigned int i, j, nb_same = 0;
+	char name[16];
+
+	for (i = 0; i < NB_MOUNTS; i++) {
+		snprintf(name, sizeof(name), "sub%u", i);
+		assert_int_equal(mkdir(host(name), 0755), 0);
+		assert_int_equal(mount("tmpfs", host(name), "tmpfs", 0, NULL), 0);
+		assert_int_equal(stat(host(name), &st), 0);
+		if (i == 0)
+			first = st;
+		assert_int_equal(st.st_ino, first.st_ino);
+		assert_int_equal(fsc_lookup(&fsc, root, name, &entries[i]), 0);
+		for (j = 0; j < i; j++)
+			nb_same += entries[i].node == entries[j].node;
+	}
+	for (i = 0; i < NB_MOUNTS; i++) {
+		fsc_put(&fsc, entries[i].node);
+		snprintf(name, sizeof(name), "sub%u", i);
+		assert_int_equal(umount2(host(name), MNT_DETACH), 0);
+		assert_int_equal(rmdir(host(name)), 0);
+	}
+	by_number_becomes(1);
+	assert_int_equal(nb_same, 0);
+}
+
 static void
 known_file_is_another_node_by_way_of_a_mount(void **state)
 {
@@ -349,6 +381,7 @@ known_way_closes_for_a_mount_beside_the_folder(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(known_name_follows_what_the_host_does),
 	cmocka_unit_test(known_name_becomes_a_mount_and_is_another_node),
+	cmocka_unit_test(known_mounts_are_all_different_nodes),
 	cmocka_unit_test(known_file_is_another_node_by_way_of_a_mount),
 	cmocka_unit_test(known_way_closes_for_a_mount_beside_the_folder),
 };

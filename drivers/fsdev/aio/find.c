@@ -184,9 +184,12 @@ static void
 key_by_number(const struct aio_fs *fs, const struct statx *sx, uint64_t key[2])
 {
 	key[0] = makedev(sx->stx_dev_major, sx->stx_dev_minor);
-	/* What is mounted inside may be the same file system, but it is another way to it. */
+	/*
+	 * What is mounted inside may be the same file system, but it is another way to it. Both numbers
+	 * have 32 bits, so no two of these are the same.
+	 */
 	if (sx->stx_mnt_id != fs->root_mount)
-		key[0] = hash_bytes(key[0], &sx->stx_mnt_id, sizeof(sx->stx_mnt_id));
+		key[0] |= sx->stx_mnt_id << 32;
 	key[1] = sx->stx_ino;
 }
 
