@@ -22,9 +22,13 @@ sys.path[:0] = [HERE] + [os.path.join(os.path.dirname(HERE), d) for d in ('funct
 import vm  # noqa: E402
 import weirtest  # noqa: E402
 
-PAIR = os.path.join(weirtest.BUILD, 'test/guest/conformance/pair/weir-pair')
+CONFORMANCE = os.path.join(weirtest.BUILD, 'test/guest/conformance')
+PAIR = f'{CONFORMANCE}/pair/weir-pair'
+# What guests run. They get copies: some folders of the host are hidden by the guest's own.
+PROGRAMS = [PAIR, f'{CONFORMANCE}/stream/weir-stream']
 SCRIPTS = sorted(glob.glob(f'{HERE}/*.sh'))
-PRELUDE = ''.join(f'. /out/{os.path.basename(path)}\n' for path in SCRIPTS)
+PRELUDE = ('PAIR=/out/weir-pair STREAM=/out/weir-stream\n' +
+           ''.join(f'. /out/{os.path.basename(path)}\n' for path in SCRIPTS))
 
 # Of the device for the checks MAPPED of options.sh, which know them.
 MAPS = {
@@ -173,7 +177,7 @@ def run_guest(guest, script, timeout):
     """Boots the guest and collects what its checks said, whatever happens to it."""
     error = None
     try:
-        guest.start(PRELUDE + script, SCRIPTS)
+        guest.start(PRELUDE + script, SCRIPTS + PROGRAMS)
         guest.wait(timeout)
     except vm.GuestError as e:
         error = e

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from checks import (MAPPED, MAPS, PAIR, PRELUDE, SCRIPTS, Hand, Host, Results, names, new_out, plan,
+from checks import (MAPPED, MAPS, PRELUDE, SCRIPTS, Hand, Host, Results, names, new_out, plan,
                     run_guest, source_tree)
 import ganesha
 import kernel
@@ -192,7 +192,7 @@ def multi_queue(weir, folders):
     guest = vm.Guest(out, devices, kernel.MULTI_QUEUE, cpus=2)
     script = ''.join(plan(tag, checks) for tag, (_, _, checks) in NEWER.items())
     with Hand(guest, folders[0]):
-        results = run_guest(guest, f'PAIR={PAIR}\n{script}', 240)
+        results = run_guest(guest, script, 240)
     for tag in NEWER:
         weir.remove_device(tag)
     return results

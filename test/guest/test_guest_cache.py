@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from checks import MAPPED, MAPS, PAIR, Hand, names, new_out, plan, run_guest
+from checks import MAPPED, MAPS, Hand, names, new_out, plan, run_guest
 import vm
 import weirtest
 
@@ -76,7 +76,7 @@ def results(weir, folder):
     guest = vm.Guest(new_out(), [
         vm.Device(tag, weir.add_device(tag, fsdev, tag, 1, **MAPS if tag == 'ids' else {}))
         for tag, fsdev in devices.items()])
-    script = f'VALID_S={VALID_S} PAIR={PAIR}\n'
+    script = f'VALID_S={VALID_S}\n'
     script += ''.join(plan(tag, checks) for tag, (_, checks) in TAGS.items())
     for name in SHARES:
         script += (f'enter {name}2; OTHER=$MNT\n' + plan(f'{name}1', SHARED))

@@ -149,7 +149,7 @@ class Host(threading.Thread):
 
 def script(me):
     """What guest 1 or 2 does."""
-    text = f'export PAIR={PAIR} ME={me} MNT WRITERS TAGS="{" ".join(FSDEVS)}"\n'
+    text = f'export PAIR ME={me} MNT WRITERS TAGS="{" ".join(FSDEVS)}"\n'
     for label, checks in CHECKS.items():
         rows = ''.join(f'check {c} {label}-{c}\n' for c in checks)
         text += f'enter {label}; WRITERS={3 if label in FOLDERS else 2}\n{rows}'

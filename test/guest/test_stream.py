@@ -14,7 +14,6 @@ import ganesha
 import vm
 import weirtest
 
-STREAM = os.path.join(weirtest.BUILD, 'test/guest/conformance/stream/weir-stream')
 # Which streams; WEIR_STREAM="--seed 1000 --ops 20000" does others.
 WORDS = os.environ.get('WEIR_STREAM', '--seed 1 --ops 4000')
 # Tag and what its folder does not have: the host's tmpfs may forget a name that was renamed when a
@@ -34,7 +33,7 @@ def results():
             weir.rpc('fsdev_mem_create', name='mem')
             weir.rpc('fsdev_nfs_create', name='nfs', **server.params())
             devices = [vm.Device(tag, weir.add_device(tag, tag)) for tag in TAGS]
-            script = f'STREAM={STREAM}\n' + ''.join(
+            script = ''.join(
                 f'enter {tag}; WORDS_OF_STREAM="{WORDS} {words}"; check stream {tag}\n'
                 for tag, words in TAGS.items())
             script += f'MNT=/tmp; WORDS_OF_STREAM="{WORDS}"; check stream control\n'

@@ -130,17 +130,13 @@ report(const char *name)
 static void
 run(const struct check *check, unsigned int n, const char *name)
 {
-	char folder[32];
+	/* A new one each time: another guest may be at work beside us, with the same process ids. */
+	char folder[] = "conform.XXXXXX";
 	pid_t pid;
 
-	snprintf(folder, sizeof(folder), "conform.%d", (int)getpid());
 	memset(verdict, 0, sizeof(*verdict));
-	if (mkdir(folder, 0755) < 0 || chmod(folder, 0755) < 0) {
-		/* What a check leaves that cannot be removed must not spoil those after it. */
-		remove_tree(folder);
-		if (mkdir(folder, 0755) < 0)
-			verdict_set(VERDICT_FAILED, "%s: %m", folder);
-	}
+	if (mkdtemp(folder) == NULL || chmod(folder, 0755) < 0)
+		verdict_set(VERDICT_FAILED, "%s: %m", folder);
 	if (verdict->state == VERDICT_PASSED) {
 		pid = fork();
 		if (pid == 0)
