@@ -29,7 +29,7 @@ static struct {
 	const char *dir;
 	unsigned int limit_s;
 	bool list;
-} options = { .limit_s = 20 };
+} options = { .limit_s = 60 };
 
 static struct {
 	unsigned int passed;
@@ -182,7 +182,7 @@ usage(FILE *to)
 	      "Checks, as root, what POSIX and Linux promise of a mounted directory. One line for each\n"
 	      "check: ok NAME, FAIL NAME: why, or skip NAME: why. Files are made in DIR and removed.\n\n"
 	      "  --only PATTERN   only checks whose name matches, as 'rename.*'\n"
-	      "  --limit SECONDS  a check that takes longer fails (default 20)\n"
+	      "  --limit SECONDS  a check that takes longer fails (default 60)\n"
 	      "  --list           names only\n\n"
 	      "Exit status: 0 if none failed, 1 if some did, 2 if nothing could be checked.\n",
 			to);
